@@ -1,0 +1,1 @@
+//! The machine below: seal a root key, produce evidence, count epochs

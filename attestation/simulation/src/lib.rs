@@ -1,0 +1,1 @@
+//! A test PKI with real formats: simulated SNP reports that the real verifier reads.

@@ -1,0 +1,1 @@
+//! Verify and appraise SEV-SNP and TPM 2.0 evidence

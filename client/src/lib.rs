@@ -1,0 +1,1 @@
+//! SDK for agents and operators: introduce, verify the vault, session, requests

@@ -1,0 +1,1 @@
+//! The process around the core: links, inner TLS, storage, group commit

@@ -1,0 +1,1 @@
+//! The untrusted relay: listener, gate, journal store

@@ -1,0 +1,13 @@
+//! Wire types, the strict codec, frames, limits, error codes and ids.
+//!
+//! Trusted for: turning bytes into types that cannot be wrong, with limits before allocation.
+//! Not trusted for: anything cryptographic; a decoded message is well-formed, never authentic.
+//! Left to the caller: every signature, every check of a value against state or policy.
+
+pub mod anchors;
+pub mod codec;
+pub mod evidence;
+pub mod frame;
+pub mod id;
+pub mod limits;
+pub mod policy;

@@ -1,0 +1,56 @@
+//! Every limit on untrusted input, with its unit and its reason.
+
+/// Largest introduction message in bytes: an SNP report, three certificates, an EK chain and an event log.
+pub const INTRODUCTION_FRAME_LEN: usize = 256 * 1024;
+/// Largest session frame in bytes: one secret of [`KV_VALUE_LEN`] and its envelope.
+pub const SESSION_FRAME_LEN: usize = KV_VALUE_LEN + 64 * 1024;
+/// Largest message on the storage link in bytes: a group commit of both streams.
+pub const LINK_FRAME_LEN: usize = 16 * 1024 * 1024;
+/// Largest sealed journal frame in bytes; a group commit is cut before it grows past this.
+pub const JOURNAL_FRAME_LEN: usize = 4 * 1024 * 1024;
+/// Largest secret value in bytes.
+pub const KV_VALUE_LEN: usize = 1024 * 1024;
+/// Versions kept per secret; the oldest is destroyed beyond it.
+pub const KV_VERSIONS: usize = 16;
+/// Largest canonical path in bytes.
+pub const PATH_LEN: usize = 512;
+/// Largest number of segments in a path: bounds every walk over it.
+pub const PATH_SEGMENTS: usize = 32;
+/// Largest name (role, anchor, release, operator) in bytes.
+pub const NAME_LEN: usize = 64;
+/// Entries in one page of a listing.
+pub const LIST_PAGE: usize = 1000;
+/// Largest DER certificate in bytes; AMD's and TPM vendors' stay under 2 KiB.
+pub const CERTIFICATE_LEN: usize = 8 * 1024;
+/// Certificates in one piece of evidence or chain.
+pub const CERTIFICATES: usize = 8;
+/// Largest TPM structure in bytes (TPMS_ATTEST, TPMT_SIGNATURE, TPM2B_PUBLIC); TPM buffers stay under 4 KiB.
+pub const TPM_STRUCTURE_LEN: usize = 4 * 1024;
+/// Largest boot event log in bytes.
+pub const EVENT_LOG_LEN: usize = 128 * 1024;
+/// PCR values in one quote: a TPM has 24.
+pub const PCRS: usize = 24;
+/// Roles in one vault.
+pub const ROLES: usize = 10_000;
+/// Accept or allow rules in one role.
+pub const RULES_PER_ROLE: usize = 64;
+/// Reference values in one rule.
+pub const REFERENCE_VALUES: usize = 4096;
+/// Operators pinned at initialisation.
+pub const OPERATORS: usize = 16;
+/// Challenge lifetime in seconds.
+pub const CHALLENGE_SECS: u64 = 60;
+/// Length of a challenge in bytes: 12 nonce, 72 sealed, 16 tag.
+pub const CHALLENGE_LEN: usize = 100;
+/// Consumed challenges remembered; beyond it introductions are refused until some expire.
+pub const CONSUMED_CHALLENGES: usize = 100_000;
+/// Requests a session may have unsigned.
+pub const UNSIGNED_REQUESTS: u64 = 32;
+/// Seconds the oldest unsigned request may be old before the session must carry a signature.
+pub const UNSIGNED_SECS: u64 = 1;
+/// Seconds of grace on top of [`UNSIGNED_SECS`] for the network; then the session ends.
+pub const UNSIGNED_GRACE_SECS: u64 = 4;
+/// Requests of one session in flight.
+pub const PIPELINE_DEPTH: usize = 64;
+/// Frames the store returns to one read.
+pub const READ_FRAMES: usize = 256;
