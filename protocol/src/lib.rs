@@ -10,4 +10,5 @@ pub mod evidence;
 pub mod frame;
 pub mod id;
 pub mod limits;
+pub mod link;
 pub mod policy;

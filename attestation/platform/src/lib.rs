@@ -1,1 +1,59 @@
-//! The machine below: seal a root key, produce evidence, count epochs
+//! The machine below: produce evidence, seal a root key, count epochs.
+//!
+//! Trusted for: handing keys to the boundary's own hardware and nothing else.
+//! Not trusted for: judging evidence; that is the verifier's, in `vouchsafe-attestation`.
+//! Left to the caller: what is sealed, and comparing the counter with the journal.
+
+use vouchsafe_attestation::statement::StatementPreimage;
+use vouchsafe_crypto::secret::Key32;
+use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+
+/// Produces evidence about the machine it runs on (the Attester of RFC 9334).
+pub trait Attester: Send {
+    /// What this machine can show.
+    fn kind(&self) -> PlatformKind;
+
+    /// The public keys a verifier needs to make a challenge for this machine's TPM; `None` where there is none.
+    fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError>;
+
+    /// Opens the verifier's credential with the TPM (`TPM2_ActivateCredential`); 32 bytes.
+    fn activate(&mut self, blob: &CredentialBlob) -> Result<Key32, PlatformError>;
+
+    /// Evidence over a statement. `pcrs` is the selection of the SHA-256 bank to quote; without a TPM it is
+    /// not used.
+    fn evidence(&mut self, statement: &StatementPreimage, pcrs: &[u8]) -> Result<Evidence, PlatformError>;
+}
+
+/// A machine that can hold a vault.
+pub trait Platform: Attester {
+    /// Seals the root key to this machine and what it runs, and sets up its counter where there is one.
+    fn seal(&mut self, root: &Key32) -> Result<Vec<u8>, PlatformError>;
+
+    /// Gives the root key back to the same machine running the same code.
+    fn unseal(&mut self, sealed: &[u8]) -> Result<Key32, PlatformError>;
+
+    /// The counter that belongs to the sealed root; `None` where the machine has none (rung R0).
+    /// Only after `seal` or `unseal`.
+    fn counter(&mut self) -> Result<Option<u64>, PlatformError>;
+
+    /// Increments that counter by one and returns its new value.
+    fn increment(&mut self) -> Result<u64, PlatformError>;
+
+    /// Fills `out` from the machine's own generator, to be mixed with the kernel's.
+    fn entropy(&mut self, out: &mut [u8]) -> Result<(), PlatformError>;
+}
+
+/// Kinds of platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlatformKind {
+    /// Simulated SEV-SNP.
+    Sim,
+    /// SEV-SNP.
+    Snp,
+    /// TPM 2.0.
+    Tpm,
+}
+
+/// Why the machine could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {}
