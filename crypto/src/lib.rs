@@ -6,6 +6,7 @@
 
 pub mod aead;
 pub mod digest;
+pub mod hybrid_kx;
 pub mod make_credential;
 pub mod random;
 pub mod secret;
