@@ -1,0 +1,1 @@
+//! Merkle trees, checkpoints, receipts and sealed frames.

@@ -1,0 +1,178 @@
+//! The log as it travels: audit entries, checkpoints, receipts and sealed frames.
+//!
+//! Two streams (journal and access log) are RFC 6962 Merkle trees. A leaf commits to one audit entry and to
+//! the sealed state that goes with it; the tree itself needs no key to be built.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{OperatorName, RoleName};
+use crate::link::StreamId;
+use crate::refusal::RefusalCode;
+
+/// One entry: who, what, when, decision. Never a secret value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Random, so that the leaf's hash does not tell the entry.
+    pub blind: [u8; 16],
+    /// Seconds since 1970, by the enclave's clock.
+    pub at_secs: u64,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// Decision; a refusal changes nothing.
+    pub decision: Decision,
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// An introduced agent.
+    Agent {
+        /// Role.
+        role: RoleName,
+        /// Serial number of its identity.
+        identity: u64,
+        /// SHA-256 of the evidence that the identity rests on.
+        evidence: [u8; 32],
+    },
+    /// An operator.
+    Operator(OperatorName),
+    /// Somebody who has shown nothing yet, asking for a role.
+    Unknown(RoleName),
+    /// The vault itself.
+    Vault,
+}
+
+/// What was done or asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// The audit key was handed to an operator.
+    AuditKey,
+    /// A signed head of a session's request chain: from here on its agent cannot deny its requests.
+    ChainHead {
+        /// The session, as named by the first 16 bytes of its chain's start.
+        session: [u8; 16],
+        /// Number of the last request covered.
+        upto: u64,
+        /// The chain after that request.
+        head: [u8; 32],
+        /// The identity's signature over it.
+        signature: Vec<u8>,
+    },
+    /// An enclave began an epoch.
+    EpochBegin {
+        /// Epoch.
+        epoch: u64,
+    },
+    /// An enclave stopped in order; the next one knows that nothing came after.
+    EpochEnd {
+        /// Epoch.
+        epoch: u64,
+        /// Size of the epoch's access log.
+        access_size: u64,
+        /// Its root.
+        access_root: [u8; 32],
+    },
+    /// The vault was created.
+    Init,
+    /// An identity was issued, or refused.
+    Introduce {
+        /// SHA-256 of the public key (SubjectPublicKeyInfo).
+        key: [u8; 32],
+        /// SHA-256 of the evidence; zero for an operator's key.
+        evidence: [u8; 32],
+        /// Stable name of the rule that refused it.
+        rule: Option<String>,
+    },
+    /// A request to the kv engine.
+    Kv {
+        /// Operation.
+        operation: KvOperation,
+        /// Where.
+        path: String,
+        /// Version read or written.
+        version: Option<u64>,
+    },
+    /// Something was looked at: status, roles, log.
+    Look,
+    /// A role was applied.
+    RoleApply {
+        /// Name.
+        role: RoleName,
+        /// SHA-256 of its typed form.
+        digest: [u8; 32],
+    },
+    /// The vault was sealed.
+    Seal,
+}
+
+/// Operations of the kv engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KvOperation {
+    /// Delete.
+    Delete,
+    /// Destroy.
+    Destroy,
+    /// Get.
+    Get,
+    /// List.
+    List,
+    /// Metadata.
+    Metadata,
+    /// Put.
+    Put,
+    /// Undelete.
+    Undelete,
+}
+
+/// The decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// Done.
+    Allowed,
+    /// Refused.
+    Refused(RefusalCode),
+}
+
+/// A sealed frame: one group commit of one stream, as the host stores it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedFrame {
+    /// Format version; 1.
+    pub version: u8,
+    /// The stream.
+    pub stream: StreamId,
+    /// Index of the frame in its stream.
+    pub index: u64,
+    /// Epoch of the enclave that wrote it.
+    pub epoch: u64,
+    /// Random, one per writer session: its keys are derived from it, so that no key and nonce pair repeats.
+    pub writer: [u8; 32],
+    /// SHA-256 of the frame before, as stored; zero for the first.
+    pub previous: [u8; 32],
+    /// Number of leaves before this frame.
+    pub first_leaf: u64,
+    /// Merkle leaf hashes of the entries of this frame.
+    pub leaves: Vec<[u8; 32]>,
+    /// The audit entries, sealed under the audit key: what an auditor opens.
+    pub sealed_audit: Vec<u8>,
+    /// The changes of state, sealed under the journal key; empty in an access log.
+    pub sealed_state: Vec<u8>,
+}
+
+/// Proof that an entry is in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The stream.
+    pub stream: StreamId,
+    /// Index of the leaf.
+    pub leaf_index: u64,
+    /// The entry, encoded; the caller's own, so it may see it.
+    pub entry: Vec<u8>,
+    /// SHA-256 of the state change that goes with it.
+    pub state_digest: [u8; 32],
+    /// RFC 6962 inclusion proof, from the leaf up.
+    pub proof: Vec<[u8; 32]>,
+    /// C2SP signed note over the tree that the proof leads to.
+    pub checkpoint: Vec<u8>,
+}

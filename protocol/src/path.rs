@@ -1,0 +1,181 @@
+//! Paths in one canonical form, and the patterns of policy. Anything else is refused, never repaired (V1).
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{PATH_LEN, PATH_SEGMENTS};
+
+/// A canonical path: 1 to [`PATH_SEGMENTS`] segments joined by single `/`, no leading or trailing `/`, at most
+/// [`PATH_LEN`] bytes. A segment is one or more of `A-Z a-z 0-9 - _ . ~`, and neither begins nor ends with a
+/// dot. Case matters. Bytes are compared, nothing is ever normalised.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Path(Box<str>);
+
+/// A pattern: a canonical path, or one followed by `/*`, which matches everything below it and not itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pattern {
+    /// Everything strictly below.
+    Below(Path),
+    /// Exactly this.
+    Exactly(Path),
+}
+
+/// Why a text is not a canonical path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// A segment is empty: a doubled, leading or trailing slash.
+    #[error("a path has no empty segments: no leading, trailing or doubled '/'")]
+    EmptySegment,
+    /// A segment has another character, or begins or ends with a dot.
+    #[error("a path segment is made of A-Z a-z 0-9 - _ . ~ and neither begins nor ends with a dot")]
+    Segment,
+    /// Beyond a limit.
+    #[error("a path has at most 512 bytes and 32 segments")]
+    TooLong,
+}
+
+impl Path {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this path lies strictly below `other`.
+    #[must_use]
+    pub fn is_below(&self, other: &Path) -> bool {
+        self.0.strip_prefix(&*other.0).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+impl Pattern {
+    /// Whether the pattern covers a path.
+    #[must_use]
+    pub fn matches(&self, path: &Path) -> bool {
+        match self {
+            Self::Below(prefix) => path.is_below(prefix),
+            Self::Exactly(exact) => path == exact,
+        }
+    }
+
+    /// Whether everything below `prefix` is covered.
+    #[must_use]
+    pub fn covers_below(&self, prefix: &Path) -> bool {
+        match self {
+            Self::Below(own) => prefix == own || prefix.is_below(own),
+            Self::Exactly(_) => false,
+        }
+    }
+}
+
+impl FromStr for Path {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        if text.len() > PATH_LEN || text.split('/').count() > PATH_SEGMENTS {
+            return Err(PathError::TooLong);
+        }
+        text.split('/').try_for_each(check_segment)?;
+        Ok(Self(text.into()))
+    }
+}
+
+fn check_segment(segment: &str) -> Result<(), PathError> {
+    if segment.is_empty() {
+        return Err(PathError::EmptySegment);
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let dotted = segment.starts_with('.') || segment.ends_with('.');
+    if dotted || !segment.bytes().all(allowed) { Err(PathError::Segment) } else { Ok(()) }
+}
+
+impl FromStr for Pattern {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        match text.strip_suffix("/*") {
+            Some(prefix) => prefix.parse().map(Self::Below),
+            None => text.parse().map(Self::Exactly),
+        }
+    }
+}
+
+impl TryFrom<String> for Path {
+    type Error = PathError;
+
+    fn try_from(text: String) -> Result<Self, PathError> {
+        text.parse()
+    }
+}
+
+impl From<Path> for String {
+    fn from(path: Path) -> Self {
+        path.0.into()
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Below(prefix) => write!(f, "{prefix}/*"),
+            Self::Exactly(path) => write!(f, "{path}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn v1_every_other_spelling_is_refused() {
+        assert!("kv/billing/db".parse::<Path>().is_ok());
+        for (text, error) in [
+            ("", PathError::EmptySegment),
+            ("/kv", PathError::EmptySegment),
+            ("kv/", PathError::EmptySegment),
+            ("kv//db", PathError::EmptySegment),
+            ("kv/../db", PathError::Segment),
+            ("kv/./db", PathError::Segment),
+            ("kv/db.", PathError::Segment),
+            ("kv/.db", PathError::Segment),
+            ("kv/d b", PathError::Segment),
+            ("kv/db\n", PathError::Segment),
+            ("kv/db\0", PathError::Segment),
+            ("kv/d%62", PathError::Segment),
+            ("kv/d\u{0431}", PathError::Segment),
+            ("kv\\db", PathError::Segment),
+            ("kv/*", PathError::Segment),
+        ] {
+            assert_eq!(text.parse::<Path>(), Err(error), "{text:?}");
+        }
+        assert_eq!("a".repeat(PATH_LEN + 1).parse::<Path>(), Err(PathError::TooLong));
+        assert_eq!(["a"; PATH_SEGMENTS + 1].join("/").parse::<Path>(), Err(PathError::TooLong));
+    }
+
+    #[test]
+    fn v12_a_pattern_matches_whole_segments_only() {
+        let below: Pattern = "kv/app/*".parse().unwrap();
+        let exact: Pattern = "kv/app".parse().unwrap();
+        let matches = |pattern: &Pattern, text: &str| pattern.matches(&text.parse().unwrap());
+        assert!(matches(&below, "kv/app/x") && matches(&below, "kv/app/x/y") && matches(&exact, "kv/app"));
+        for text in ["kv/app", "kv/apple/x", "kv/ap/x", "KV/app/x", "kv/APP/x", "x/kv/app/x"] {
+            assert!(!matches(&below, text), "{text}");
+        }
+        for text in ["kv/apps", "kv/app/x", "kv/ap", "kv/App"] {
+            assert!(!matches(&exact, text), "{text}");
+        }
+        for text in ["*", "/*", "kv/*/x", "kv/a*", "kv/**", "kv/*/*"] {
+            assert!(text.parse::<Pattern>().is_err(), "{text}");
+        }
+    }
+}
