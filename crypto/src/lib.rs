@@ -12,4 +12,5 @@ pub mod random;
 pub mod secret;
 pub mod signature;
 pub mod tls;
+pub mod transcript;
 pub mod verify;
