@@ -16,5 +16,6 @@ pub mod link;
 pub mod log;
 pub mod path;
 pub mod policy;
+pub mod policy_check;
 pub mod refusal;
 pub mod session;

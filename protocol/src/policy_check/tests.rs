@@ -1,0 +1,233 @@
+//! Each test starts from a role that passes and breaks one rule.
+
+use super::*;
+use crate::policy::{
+    BitRule, ChipId, HostDataRule, LaunchDigest, PlatformInfoRules, RefusalDetail, TcbFloor,
+};
+
+fn snp() -> SnpAccept {
+    let tcb = Tcb { fmc: 0, boot_loader: 9, tee: 0, snp: 23, microcode: 72 };
+    SnpAccept {
+        products: vec![Product::Genoa],
+        measurements: vec![LaunchDigest([1; 48])],
+        tcb_floors: vec![TcbFloor { product: Product::Genoa, tcb }],
+        provisional_firmware: Permission::Forbidden,
+        platform_info: PlatformInfoRules {
+            smt: BitRule::Any,
+            tsme: BitRule::Any,
+            ecc: BitRule::Any,
+            rapl_disabled: BitRule::Any,
+            ciphertext_hiding: BitRule::Any,
+            alias_check_complete: BitRule::Required,
+            iommu_write_safe: BitRule::Any,
+            tio: BitRule::Any,
+            unknown_bits: Permission::Forbidden,
+        },
+        vmpl: 0,
+        chip: ChipRule::AnyChip,
+        debug: Permission::Forbidden,
+        min_report_version: 3,
+        host_data: HostDataRule::AnyHostData,
+        reserved_fields: Permission::Forbidden,
+    }
+}
+
+fn pcr(index: u8) -> PcrRule {
+    PcrRule { index, values: vec![[index + 1; 32]], all_zero: Permission::Forbidden }
+}
+
+fn tpm() -> TpmAccept {
+    TpmAccept {
+        anchors: vec!["cloud".parse().unwrap()],
+        pcrs: vec![pcr(0), pcr(7), pcr(11)],
+        ek: EkRule::AnyTpm,
+    }
+}
+
+fn role() -> Role {
+    Role {
+        name: "billing".parse().unwrap(),
+        spiffe_path: "/billing/agent".into(),
+        evidence_max_age_secs: 3600,
+        identity_ttl_secs: 3600,
+        refusals: RefusalDetail::CodeOnly,
+        accept: vec![Accept::Snp(snp()), Accept::Tpm(tpm())],
+        allow: vec![Allow { path: "kv/billing/*".into(), can: vec![Capability::Read, Capability::List] }],
+    }
+}
+
+fn role_error(change: impl FnOnce(&mut Role)) -> RoleError {
+    let mut role = role();
+    change(&mut role);
+    check_role(&role).unwrap_err()
+}
+
+fn snp_error(change: impl FnOnce(&mut SnpAccept)) -> AcceptError {
+    let mut rule = snp();
+    change(&mut rule);
+    let mut role = role();
+    role.accept = vec![Accept::Tpm(tpm()), Accept::Snp(rule)];
+    match check_role(&role).unwrap_err() {
+        RoleError::Accept { number: 2, source } => source,
+        other => panic!("{other}"),
+    }
+}
+
+fn tpm_error(change: impl FnOnce(&mut TpmAccept)) -> AcceptError {
+    let mut rule = tpm();
+    change(&mut rule);
+    check_accept(&Accept::Tpm(rule)).unwrap_err()
+}
+
+fn allow_error(path: &str, can: &[Capability]) -> AllowError {
+    let rule = Allow { path: path.into(), can: can.to_vec() };
+    match role_error(|role| role.allow.push(rule)) {
+        RoleError::Allow { number: 2, source } => source,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_whole_role_passes() {
+    assert_eq!(check_role(&role()), Ok(()));
+}
+
+#[test]
+fn v1_a_spiffe_path_has_one_spelling() {
+    for path in ["", "billing", "/", "//a", "/a/", "/a/../b", "/a b", "/a~b", "/a\n"] {
+        assert_eq!(role_error(|role| role.spiffe_path = path.into()), RoleError::SpiffePath, "{path:?}");
+    }
+}
+
+#[test]
+fn b9_a_role_cannot_take_an_operators_name() {
+    for path in ["/operator", "/operator/alice", "/vault/x"] {
+        let error = role_error(|role| role.spiffe_path = path.into());
+        assert_eq!(error, RoleError::ReservedSpiffePath);
+    }
+    let mut near = role();
+    near.spiffe_path = "/operators/alice".into();
+    assert_eq!(check_role(&near), Ok(()));
+}
+
+#[test]
+fn f6_ages_and_lifetimes_are_bounded() {
+    for secs in [0, LIFETIME_MAX_SECS + 1, u32::MAX] {
+        assert_eq!(role_error(|role| role.evidence_max_age_secs = secs), RoleError::EvidenceMaxAge);
+        assert_eq!(role_error(|role| role.identity_ttl_secs = secs), RoleError::IdentityTtl);
+    }
+}
+
+#[test]
+fn a_role_that_accepts_nothing_or_too_much_is_refused() {
+    assert_eq!(role_error(|role| role.accept.clear()), RoleError::NoAccept);
+    let many = RULES_PER_ROLE + 1;
+    let error = role_error(|role| role.accept = vec![Accept::Tpm(tpm()); many]);
+    assert_eq!(error, RoleError::TooManyRules { count: many });
+    let error = role_error(|role| role.allow = vec![role.allow[0].clone(); many]);
+    assert_eq!(error, RoleError::TooManyRules { count: many });
+}
+
+#[test]
+fn s1_products_are_named_once_and_at_least_one() {
+    assert_eq!(snp_error(|rule| rule.products.clear()), AcceptError::NoProduct);
+    assert_eq!(snp_error(|rule| rule.products.push(Product::Genoa)), AcceptError::RepeatedProduct);
+}
+
+#[test]
+fn empty_or_endless_reference_values_are_refused() {
+    assert_eq!(snp_error(|rule| rule.measurements.clear()), AcceptError::NoMeasurement);
+    let count = REFERENCE_VALUES + 1;
+    let too_many = AcceptError::TooManyValues { count, limit: REFERENCE_VALUES };
+    assert_eq!(snp_error(|rule| rule.measurements = vec![LaunchDigest([1; 48]); count]), too_many);
+    assert_eq!(snp_error(|rule| rule.chip = ChipRule::Allow(vec![ChipId([1; 64]); count])), too_many);
+    assert_eq!(tpm_error(|rule| rule.pcrs[0].values = vec![[1; 32]; count]), too_many);
+    assert_eq!(tpm_error(|rule| rule.ek = EkRule::Allow(vec![[1; 32]; count])), too_many);
+    let anchors = AcceptError::TooManyValues { count: CERTIFICATES + 1, limit: CERTIFICATES };
+    assert_eq!(tpm_error(|rule| rule.anchors = vec![rule.anchors[0].clone(); CERTIFICATES + 1]), anchors);
+    let pcrs = AcceptError::TooManyValues { count: PCRS + 1, limit: PCRS };
+    assert_eq!(tpm_error(|rule| rule.pcrs = vec![pcr(0); PCRS + 1]), pcrs);
+}
+
+#[test]
+fn s5_every_product_has_exactly_one_floor() {
+    let product = Product::Genoa;
+    assert_eq!(snp_error(|rule| rule.tcb_floors.clear()), AcceptError::FloorMissing { product });
+    let twice = snp_error(|rule| rule.tcb_floors.push(rule.tcb_floors[0]));
+    assert_eq!(twice, AcceptError::FloorMissing { product });
+    let product = Product::Turin;
+    let extra = snp_error(|rule| rule.tcb_floors.push(TcbFloor { product, ..rule.tcb_floors[0] }));
+    assert_eq!(extra, AcceptError::FloorWithoutProduct { product });
+    let product = Product::Genoa;
+    let fmc = snp_error(|rule| rule.tcb_floors[0].tcb.fmc = 1);
+    assert_eq!(fmc, AcceptError::FmcWithoutTurin { product });
+}
+
+#[test]
+fn s6_a_vmpl_beyond_3_is_refused() {
+    assert_eq!(snp_error(|rule| rule.vmpl = 4), AcceptError::Vmpl { vmpl: 4 });
+}
+
+#[test]
+fn s15_report_versions_are_2_to_5() {
+    for version in [0, 1, 6, u32::MAX] {
+        let error = snp_error(|rule| rule.min_report_version = version);
+        assert_eq!(error, AcceptError::ReportVersion { version });
+    }
+}
+
+#[test]
+fn s12_a_chip_list_is_not_empty_and_has_no_masked_id() {
+    assert_eq!(snp_error(|rule| rule.chip = ChipRule::Allow(vec![])), AcceptError::NoChip);
+    let masked = ChipRule::Allow(vec![ChipId([1; 64]), ChipId([0; 64])]);
+    assert_eq!(snp_error(|rule| rule.chip = masked), AcceptError::MaskedChip);
+}
+
+#[test]
+fn t2_an_empty_or_ambiguous_selection_is_refused() {
+    assert_eq!(tpm_error(|rule| rule.pcrs.clear()), AcceptError::NoPcr);
+    assert_eq!(tpm_error(|rule| rule.pcrs.push(pcr(11))), AcceptError::PcrOrder { index: 11 });
+    assert_eq!(tpm_error(|rule| rule.pcrs.push(pcr(3))), AcceptError::PcrOrder { index: 3 });
+    assert_eq!(tpm_error(|rule| rule.pcrs[1].values.clear()), AcceptError::NoPcrValue { index: 7 });
+}
+
+#[test]
+fn t3_resettable_and_drtm_pcrs_do_not_load() {
+    for index in [16, 23] {
+        assert_eq!(tpm_error(|rule| rule.pcrs = vec![pcr(index)]), AcceptError::ResettablePcr { index });
+    }
+    for index in 17..=22 {
+        assert_eq!(tpm_error(|rule| rule.pcrs = vec![pcr(index)]), AcceptError::DrtmPcr { index });
+    }
+    for index in [24, 200] {
+        assert_eq!(tpm_error(|rule| rule.pcrs = vec![pcr(index)]), AcceptError::PcrIndex { index });
+    }
+}
+
+#[test]
+fn t9_an_all_zero_pcr_loads_only_by_name() {
+    let zero = |rule: &mut TpmAccept| rule.pcrs[1].values.push([0; 32]);
+    assert_eq!(tpm_error(zero), AcceptError::AllZeroPcr { index: 7 });
+    let mut named = tpm();
+    zero(&mut named);
+    named.pcrs[1].all_zero = Permission::Allowed;
+    assert_eq!(check_tpm(&named), Ok(()));
+}
+
+#[test]
+fn t4_anchors_and_endorsement_keys_are_named() {
+    assert_eq!(tpm_error(|rule| rule.anchors.clear()), AcceptError::NoAnchor);
+    assert_eq!(tpm_error(|rule| rule.anchors.push(rule.anchors[0].clone())), AcceptError::RepeatedAnchor);
+    assert_eq!(tpm_error(|rule| rule.ek = EkRule::Allow(vec![])), AcceptError::NoEk);
+}
+
+#[test]
+fn v12_a_grant_has_a_whole_pattern_and_distinct_capabilities() {
+    let read = [Capability::Read];
+    assert_eq!(allow_error("kv/a*", &read), AllowError::Path(PathError::Segment));
+    assert_eq!(allow_error("/kv", &read), AllowError::Path(PathError::EmptySegment));
+    assert_eq!(allow_error("kv/x", &[]), AllowError::NoCapability);
+    let twice = [Capability::Read, Capability::List, Capability::Read];
+    let error = AllowError::RepeatedCapability { capability: Capability::Read };
+    assert_eq!(allow_error("kv/x", &twice), error);
+}
