@@ -1,1 +1,28 @@
-//! Verify and appraise SEV-SNP and TPM 2.0 evidence
+//! Verify and appraise SEV-SNP and TPM 2.0 evidence.
+//!
+//! Trusted for: that an [`Appraisal`] exists only for evidence that a genuine platform made over exactly the
+//! given statement, and that the rules accept. Not trusted with: secrets, keys that sign, input, output, clocks.
+//! Left to the caller: a fresh, single-use challenge in the statement; the time; what an appraisal is good for.
+//!
+//! [`appraise`] is the one way in. Collateral is never fetched: it is in the evidence, compiled in, or refused.
+
+pub mod anchors;
+pub mod appraisal;
+mod bytes;
+pub mod cache;
+pub mod error;
+pub mod snp;
+pub mod statement;
+pub mod tpm;
+pub mod x509;
+
+pub use anchors::{AnchorError, TrustAnchors};
+pub use appraisal::{
+    Appraisal, Claims, PlatformClass, PlatformId, Residency, SnpClaims, TpmClaims, appraise, appraise_vault,
+};
+pub use cache::ChainCache;
+pub use error::AppraisalError;
+pub use statement::{Statement, StatementPreimage};
+pub use tpm::ak::{AkError, AttestationKey, parse_ak};
+pub use tpm::ek::{EkError, VerifiedEk, verify_ek};
+pub use tpm::residency::{ResidencyError, ResidentAk, confirm_residency, make_credential};

@@ -218,6 +218,15 @@ pub struct TpmPin {
     pub pcrs: Vec<PcrValue>,
 }
 
+/// What an agent pins of the platform that its vault runs on, beside the vault id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VaultPlatformPin {
+    /// Rules for its SNP reports.
+    Snp(SnpAccept),
+    /// Its TPM key and PCRs.
+    Tpm(TpmPin),
+}
+
 /// A grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allow {

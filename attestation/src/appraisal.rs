@@ -1,0 +1,399 @@
+//! The one entry point: evidence in, a result that exists only if everything held.
+//!
+//! Called with evidence of agents (rules of a role) and of vaults (an agent's pin). The Attester controls every
+//! byte of the evidence and nothing else. INVARIANT: an [`Appraisal`] is made only here, after every check, from
+//! the bytes that were verified. Left to the caller: that the challenge in the statement is fresh and unused.
+
+use vouchsafe_crypto::digest;
+use vouchsafe_crypto::verify::HashAlgorithm;
+use vouchsafe_protocol::codec;
+use vouchsafe_protocol::evidence::{Evidence, PcrValue, SnpEvidence, TpmEvidence};
+use vouchsafe_protocol::id::{AnchorClass, AnchorName};
+use vouchsafe_protocol::policy::{
+    Accept, ChipId, ChipRule, LaunchDigest, Permission, Product, SnpAccept, Tcb, TpmAccept, TpmPin,
+    VaultPlatformPin,
+};
+
+use crate::anchors::TrustAnchors;
+use crate::cache::ChainCache;
+use crate::error::AppraisalError;
+use crate::snp::report::{Report, SigningKey};
+use crate::snp::rules as snp_rules;
+use crate::snp::verify::ReadEvidence;
+use crate::statement::StatementPreimage;
+use crate::tpm::ak::{AttestationKey, parse_ak};
+use crate::tpm::attest::{ClockInfo, Quote};
+use crate::tpm::public;
+use crate::tpm::quote::{Expected, PcrValues, QuoteError, verify_quote};
+use crate::tpm::residency::ResidentAk;
+use crate::tpm::rules as tpm_rules;
+use crate::tpm::signature::QuoteSignature;
+
+/// What is known of the TPM behind a quote.
+#[derive(Clone, Copy, Debug)]
+pub enum Residency<'a> {
+    /// The evidence is not a quote.
+    NotATpm,
+    /// The TPM proved that it holds this key.
+    Proven(&'a ResidentAk),
+}
+
+/// The result of an appraisal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appraisal {
+    /// What kind of platform it is.
+    pub class: PlatformClass,
+    /// Whether it is real.
+    pub anchor_class: AnchorClass,
+    /// SHA-256 of the evidence as encoded on the wire.
+    pub evidence_digest: [u8; 32],
+    /// Which platform it is.
+    pub platform_id: PlatformId,
+    /// Index of the rule that accepted it; 0 for a pin.
+    pub rule: usize,
+    /// What was shown.
+    pub claims: Claims,
+}
+
+/// Kinds of platform, by what vouches for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlatformClass {
+    /// A guest on one AMD chip.
+    SnpVcek {
+        /// Product.
+        product: Product,
+    },
+    /// A guest on some AMD chip of one cloud provider.
+    SnpVlek {
+        /// Product.
+        product: Product,
+    },
+    /// A TPM that an anchor set vouches for.
+    Tpm {
+        /// Set.
+        anchor: AnchorName,
+    },
+    /// A TPM whose attestation key is pinned.
+    TpmPinned,
+}
+
+/// Names one platform, as far as its evidence does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlatformId {
+    /// SHA-256 of the SubjectPublicKeyInfo of a TPM's endorsement key.
+    Ek([u8; 32]),
+    /// TPM name of a pinned attestation key.
+    PinnedAk([u8; 34]),
+    /// An AMD chip; all zero if masked, or with a VLEK.
+    Chip(ChipId),
+}
+
+/// What evidence showed, for records and for explaining a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claims {
+    /// An SNP report.
+    Snp(Box<SnpClaims>),
+    /// A TPM quote.
+    Tpm(TpmClaims),
+}
+
+/// What an SNP report showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnpClaims {
+    /// MEASUREMENT.
+    pub measurement: LaunchDigest,
+    /// REPORTED_TCB.
+    pub reported_tcb: Tcb,
+    /// HOST_DATA.
+    pub host_data: [u8; 32],
+    /// GUEST_SVN.
+    pub guest_svn: u32,
+    /// POLICY.
+    pub policy: u64,
+    /// PLATFORM_INFO.
+    pub platform_info: u64,
+    /// VMPL.
+    pub vmpl: u32,
+}
+
+/// What a TPM quote showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TpmClaims {
+    /// TPM name of the attestation key.
+    pub ak_name: [u8; 34],
+    /// The quoted PCRs, ascending.
+    pub pcrs: Vec<PcrValue>,
+    /// Clock and counters: a step back means that the TPM, or its state, is not the one seen before.
+    pub clock: ClockInfo,
+    /// Firmware version.
+    pub firmware_version: u64,
+}
+
+/// Appraises an agent's evidence over `statement` by the rules of a role; any one rule suffices. `now` is in
+/// seconds since 1970.
+///
+/// Steps, cheap ones first: 1. lengths, versions, structure; 2. the statement, whole; 3. the rules, on claims
+/// that are not verified yet; 4. chains and signatures. TPM evidence needs proof that its very key is resident.
+///
+/// # Errors
+/// [`AppraisalError`]; where several rules of the evidence's kind refuse it, the refusal that got furthest.
+#[expect(clippy::too_many_arguments, reason = "each is a different kind of thing, and all are needed")]
+pub fn appraise(
+    evidence: &Evidence,
+    statement: &StatementPreimage,
+    rules: &[Accept],
+    anchors: &TrustAnchors,
+    residency: Residency<'_>,
+    now_unix_secs: u64,
+    cache: &mut ChainCache,
+) -> Result<Appraisal, AppraisalError> {
+    let question = Question { statement, evidence };
+    match evidence {
+        Evidence::Snp(snp) => {
+            let rules: Vec<(usize, &SnpAccept)> = rules
+                .iter()
+                .enumerate()
+                .filter_map(|(index, rule)| match rule {
+                    Accept::Snp(accept) => Some((index, accept)),
+                    Accept::Tpm(_) => None,
+                })
+                .collect();
+            appraise_snp(snp, &question, &rules, anchors, now_unix_secs, cache)
+        }
+        Evidence::Tpm(tpm) => {
+            let rules: Vec<(usize, &TpmAccept)> = rules
+                .iter()
+                .enumerate()
+                .filter_map(|(index, rule)| match rule {
+                    Accept::Tpm(accept) => Some((index, accept)),
+                    Accept::Snp(_) => None,
+                })
+                .collect();
+            let Residency::Proven(resident) = residency else {
+                return Err(AppraisalError::NotResident);
+            };
+            appraise_tpm(tpm, &question, &rules, resident)
+        }
+    }
+}
+
+/// Appraises a vault's evidence over its own statement by an agent's pin. Same verifier; the TPM's attestation
+/// key is pinned by its name, so no endorsement key is asked for.
+///
+/// # Errors
+/// [`AppraisalError`].
+pub fn appraise_vault(
+    evidence: &Evidence,
+    statement: &StatementPreimage,
+    pin: &VaultPlatformPin,
+    anchors: &TrustAnchors,
+    now_unix_secs: u64,
+    cache: &mut ChainCache,
+) -> Result<Appraisal, AppraisalError> {
+    let question = Question { statement, evidence };
+    match (evidence, pin) {
+        (Evidence::Snp(snp), VaultPlatformPin::Snp(accept)) => {
+            appraise_snp(snp, &question, &[(0, accept)], anchors, now_unix_secs, cache)
+        }
+        (Evidence::Tpm(tpm), VaultPlatformPin::Tpm(pin)) => {
+            appraise_pinned_tpm(tpm, &question, pin, anchors.class())
+        }
+        (Evidence::Snp(_), VaultPlatformPin::Tpm(_)) | (Evidence::Tpm(_), VaultPlatformPin::Snp(_)) => {
+            Err(AppraisalError::Kind)
+        }
+    }
+}
+
+/// What the evidence must be over, and what the record will call it.
+struct Question<'a> {
+    statement: &'a StatementPreimage,
+    evidence: &'a Evidence,
+}
+
+impl Question<'_> {
+    /// Computed last: junk is refused without hashing it.
+    fn evidence_digest(&self) -> Result<[u8; 32], AppraisalError> {
+        let encoded = codec::encode(self.evidence).map_err(AppraisalError::Encoding)?;
+        Ok(digest::sha256(&[&encoded]))
+    }
+}
+
+fn appraise_snp(
+    evidence: &SnpEvidence,
+    question: &Question<'_>,
+    rules: &[(usize, &SnpAccept)],
+    anchors: &TrustAnchors,
+    now: u64,
+    cache: &mut ChainCache,
+) -> Result<Appraisal, AppraisalError> {
+    // Step 1.
+    let read = ReadEvidence::read(evidence, anchors.amd(), cache).map_err(AppraisalError::Snp)?;
+    // Step 2.
+    if read.report().report_data != question.statement.snp_report_data() {
+        return Err(AppraisalError::Statement);
+    }
+    // Step 3. The product is the one the certificate claims; `verify` compares it with CPUID.
+    let product = read.vek().product;
+    let (rule, accept) = first_accepting(
+        rules,
+        |accept| snp_rules::check(read.report(), product, accept),
+        |error| error.step(),
+    )?
+    .map_err(AppraisalError::SnpRule)?;
+    // Step 4.
+    let masked = match accept.chip {
+        ChipRule::AnyChipEvenMasked => Permission::Allowed,
+        ChipRule::Allow(_) | ChipRule::AnyChip => Permission::Forbidden,
+    };
+    let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
+    let (report, product) = (verified.report(), verified.product());
+    Ok(Appraisal {
+        class: match report.signing_key {
+            SigningKey::Vcek => PlatformClass::SnpVcek { product },
+            SigningKey::Vlek => PlatformClass::SnpVlek { product },
+        },
+        anchor_class: anchors.amd().class(),
+        evidence_digest: question.evidence_digest()?,
+        platform_id: PlatformId::Chip(report.chip_id),
+        rule,
+        claims: Claims::Snp(Box::new(snp_claims(report, product))),
+    })
+}
+
+fn snp_claims(report: &Report, product: Product) -> SnpClaims {
+    SnpClaims {
+        measurement: report.measurement,
+        reported_tcb: report.reported_tcb.components(product),
+        host_data: report.host_data,
+        guest_svn: report.guest_svn,
+        policy: report.policy,
+        platform_info: report.platform_info,
+        vmpl: report.vmpl,
+    }
+}
+
+fn appraise_tpm(
+    evidence: &TpmEvidence,
+    question: &Question<'_>,
+    rules: &[(usize, &TpmAccept)],
+    resident: &ResidentAk,
+) -> Result<Appraisal, AppraisalError> {
+    // Step 1.
+    if public::name(&evidence.ak_public) != *resident.ak().name() {
+        return Err(AppraisalError::NotResident);
+    }
+    let (quote, signature) = read_quote(evidence)?;
+    // Step 2.
+    if quote.extra_data != question.statement.tpm_qualifying_data() {
+        return Err(AppraisalError::Statement);
+    }
+    // Step 3.
+    let (rule, _) = first_accepting(
+        rules,
+        |accept| tpm_rules::check(&quote, &evidence.pcrs, resident, accept),
+        |error| error.step(),
+    )?
+    .map_err(AppraisalError::TpmRule)?;
+    // Step 4.
+    verify_evidence(evidence, question.statement, &quote, &signature, resident.ak())?;
+    Ok(Appraisal {
+        class: PlatformClass::Tpm { anchor: resident.anchor().clone() },
+        anchor_class: resident.class(),
+        evidence_digest: question.evidence_digest()?,
+        platform_id: PlatformId::Ek(*resident.ek_spki_digest()),
+        rule,
+        claims: tpm_claims(evidence, &quote, resident.ak()),
+    })
+}
+
+fn appraise_pinned_tpm(
+    evidence: &TpmEvidence,
+    question: &Question<'_>,
+    pin: &TpmPin,
+    anchor_class: AnchorClass,
+) -> Result<Appraisal, AppraisalError> {
+    // Step 1. The pinned name covers the whole public area, so it is the pinned key or none.
+    let ak = parse_ak(&evidence.ak_public).map_err(AppraisalError::Ak)?;
+    if pin.ak_name != ak.name() {
+        return Err(AppraisalError::AkNotPinned);
+    }
+    let (quote, signature) = read_quote(evidence)?;
+    // Step 2.
+    if quote.extra_data != question.statement.tpm_qualifying_data() {
+        return Err(AppraisalError::Statement);
+    }
+    // Step 3.
+    tpm_rules::check_exactly(&quote, &evidence.pcrs, &pin.pcrs).map_err(AppraisalError::TpmRule)?;
+    // Step 4.
+    verify_evidence(evidence, question.statement, &quote, &signature, &ak)?;
+    Ok(Appraisal {
+        class: PlatformClass::TpmPinned,
+        anchor_class,
+        evidence_digest: question.evidence_digest()?,
+        platform_id: PlatformId::PinnedAk(*ak.name()),
+        rule: 0,
+        claims: tpm_claims(evidence, &quote, &ak),
+    })
+}
+
+fn read_quote(evidence: &TpmEvidence) -> Result<(Quote, QuoteSignature), AppraisalError> {
+    let quote = Quote::parse(&evidence.quote).map_err(QuoteError::Attest).map_err(AppraisalError::Quote)?;
+    let signature = QuoteSignature::parse(&evidence.signature)
+        .map_err(QuoteError::Signature)
+        .map_err(AppraisalError::Quote)?;
+    Ok((quote, signature))
+}
+
+fn verify_evidence(
+    evidence: &TpmEvidence,
+    statement: &StatementPreimage,
+    quote: &Quote,
+    signature: &QuoteSignature,
+    ak: &AttestationKey,
+) -> Result<(), AppraisalError> {
+    let values: PcrValues =
+        evidence.pcrs.iter().map(|pcr| ((HashAlgorithm::Sha256, pcr.index), pcr.value.to_vec())).collect();
+    let expected = Expected {
+        key: ak.key(),
+        scheme: Some(ak.scheme()),
+        extra_data: &statement.tpm_qualifying_data(),
+        sha1: Permission::Forbidden,
+    };
+    verify_quote(&evidence.quote, quote, signature, &values, expected).map_err(AppraisalError::Quote)
+}
+
+fn tpm_claims(evidence: &TpmEvidence, quote: &Quote, ak: &AttestationKey) -> Claims {
+    Claims::Tpm(TpmClaims {
+        ak_name: *ak.name(),
+        pcrs: evidence.pcrs.clone(),
+        clock: quote.clock,
+        firmware_version: quote.firmware_version,
+    })
+}
+
+/// The first rule that accepts, or the refusal of the rule that got furthest.
+///
+/// # Errors
+/// [`AppraisalError::Kind`] if there is no rule; the inner error is the refusal.
+fn first_accepting<'a, R, E>(
+    rules: &[(usize, &'a R)],
+    check: impl Fn(&R) -> Result<(), E>,
+    step: impl Fn(&E) -> u8,
+) -> Result<Result<(usize, &'a R), E>, AppraisalError> {
+    let mut furthest: Option<E> = None;
+    for (index, rule) in rules {
+        match check(rule) {
+            Ok(()) => return Ok(Ok((*index, rule))),
+            Err(error) => {
+                if furthest.as_ref().is_none_or(|kept| step(&error) > step(kept)) {
+                    furthest = Some(error);
+                }
+            }
+        }
+    }
+    furthest.map(Err).ok_or(AppraisalError::Kind)
+}
+
+fn seconds(now: u64) -> i64 {
+    i64::try_from(now).unwrap_or(i64::MAX)
+}

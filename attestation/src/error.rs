@@ -1,0 +1,63 @@
+//! Why evidence was refused.
+
+use vouchsafe_protocol::codec::CodecError;
+
+use crate::snp::rules::SnpRuleError;
+use crate::snp::verify::SnpError;
+use crate::tpm::ak::AkError;
+use crate::tpm::quote::QuoteError;
+use crate::tpm::rules::TpmRuleError;
+
+/// Why evidence was refused. Every variant below it names one rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppraisalError {
+    /// The attestation key is not one that a TPM signs its own statements with.
+    #[error("attestation key is not acceptable")]
+    Ak(#[source] AkError),
+    /// The attestation key is not the pinned one.
+    #[error("attestation key is not the pinned one")]
+    AkNotPinned,
+    /// The evidence cannot be encoded.
+    #[error("evidence cannot be encoded")]
+    Encoding(#[source] CodecError),
+    /// No rule accepts evidence of this kind.
+    #[error("evidence of this kind is not accepted")]
+    Kind,
+    /// No proof that the TPM holds the key that made the quote.
+    #[error("attestation key is not proven resident in a TPM")]
+    NotResident,
+    /// The quote is not believed.
+    #[error("quote is refused")]
+    Quote(#[source] QuoteError),
+    /// The report is not believed.
+    #[error("report is refused")]
+    Snp(#[source] SnpError),
+    /// The report is not what the role asks for.
+    #[error("report does not satisfy the rules")]
+    SnpRule(#[source] SnpRuleError),
+    /// The evidence is over another statement: another challenge, key, role, offer or vault.
+    #[error("evidence is over another statement")]
+    Statement,
+    /// The quote is not what the role asks for.
+    #[error("quote does not satisfy the rules")]
+    TpmRule(#[source] TpmRuleError),
+}
+
+impl AppraisalError {
+    /// A stable code that names the rule: `snp.policy.debug`, `tpm.pcr.value`, ...
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ak(error) => error.code(),
+            Self::AkNotPinned => "tpm.ak.not-pinned",
+            Self::Encoding(_) => "evidence.encoding",
+            Self::Kind => "evidence.kind",
+            Self::NotResident => "tpm.ak.not-resident",
+            Self::Quote(error) => error.code(),
+            Self::Snp(error) => error.code(),
+            Self::SnpRule(error) => error.code(),
+            Self::Statement => "evidence.statement",
+            Self::TpmRule(error) => error.code(),
+        }
+    }
+}

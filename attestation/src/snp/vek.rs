@@ -1,0 +1,216 @@
+//! Claims of a VCEK or VLEK certificate: AMD's extensions below 1.3.6.1.4.1.3704.1 (AMD 57230, revision 0.51,
+//! section 3). Parsed strictly; true only once the chain is verified.
+
+use vouchsafe_crypto::verify::PublicKey;
+use vouchsafe_protocol::policy::Product;
+
+use super::report::SigningKey;
+use super::tcb::RawTcb;
+use crate::x509::{Certificate, CertificateError};
+
+/// Why a certificate is not one of a versioned endorsement key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VekError {
+    /// Not a certificate.
+    #[error("endorsement certificate cannot be read")]
+    Certificate(#[source] CertificateError),
+    /// An extension of AMD's is missing, twice, or not of its exact form.
+    #[error("extension 1.3.6.1.4.1.3704.1.{0} is missing or malformed", extension.suffix())]
+    Extension {
+        /// Which.
+        extension: AmdExtension,
+    },
+    /// The key is not on P-384.
+    #[error("endorsement key is not on P-384")]
+    Key,
+    /// The subject is neither SEV-VCEK nor SEV-VLEK.
+    #[error("certificate is neither of a VCEK nor of a VLEK")]
+    Kind,
+    /// The product name is none that this version knows.
+    #[error("certificate names an unknown product")]
+    Product,
+}
+
+/// AMD's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in AMD 57230, table 8")]
+pub enum AmdExtension {
+    StructVersion,
+    ProductName,
+    BlSpl,
+    TeeSpl,
+    SnpSpl,
+    Spl4,
+    Spl5,
+    Spl6,
+    Spl7,
+    UcodeSpl,
+    FmcSpl,
+    HwId,
+    CspId,
+}
+
+impl AmdExtension {
+    /// What follows 1.3.6.1.4.1.3704.1. in the object identifier.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::StructVersion => "1",
+            Self::ProductName => "2",
+            Self::BlSpl => "3.1",
+            Self::TeeSpl => "3.2",
+            Self::SnpSpl => "3.3",
+            Self::Spl4 => "3.4",
+            Self::Spl5 => "3.5",
+            Self::Spl6 => "3.6",
+            Self::Spl7 => "3.7",
+            Self::UcodeSpl => "3.8",
+            Self::FmcSpl => "3.9",
+            Self::HwId => "4",
+            Self::CspId => "5",
+        }
+    }
+
+    fn oid(self) -> String {
+        format!("1.3.6.1.4.1.3704.1.{}", self.suffix())
+    }
+}
+
+/// What a VEK certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VekClaims {
+    /// VCEK or VLEK.
+    pub kind: SigningKey,
+    /// Product.
+    pub product: Product,
+    /// TCB the key was derived for, as a report of that product would hold it.
+    pub tcb: RawTcb,
+    /// CHIP_ID that a report must have: the hardware id, padded with zeros on Turin; all zero for a VLEK.
+    pub chip_id: [u8; 64],
+    /// Uncompressed P-384 point, 97 bytes.
+    pub point: Vec<u8>,
+}
+
+/// A parsed VEK certificate with its claims, unverified.
+#[derive(Clone, Debug)]
+pub struct VekCertificate {
+    pub(crate) certificate: Certificate,
+    /// Claims.
+    pub claims: VekClaims,
+}
+
+impl VekCertificate {
+    /// Parses a DER certificate and AMD's extensions in it.
+    ///
+    /// Steps: 1. a certificate; 2. the subject names the kind; 3. a known product; 4. a P-384 key; 5. every
+    /// component of the product's TCB, no other; 6. a hardware id of the product's length (VCEK) or none (VLEK).
+    ///
+    /// # Errors
+    /// [`VekError`], one variant per step.
+    pub fn parse(der: &[u8]) -> Result<Self, VekError> {
+        let certificate = Certificate::parse(der).map_err(VekError::Certificate)?;
+        let kind = match certificate.common_name() {
+            Some("SEV-VCEK") => SigningKey::Vcek,
+            Some("SEV-VLEK") => SigningKey::Vlek,
+            _ => return Err(VekError::Kind),
+        };
+        let product = product(&certificate)?;
+        let Some(PublicKey::P384(point)) = certificate.key().cloned() else {
+            return Err(VekError::Key);
+        };
+        let tcb = tcb(&certificate, product)?;
+        let chip_id = chip_id(&certificate, kind, product)?;
+        Ok(Self { claims: VekClaims { kind, product, tcb, chip_id, point }, certificate })
+    }
+
+    /// The certificate.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+}
+
+/// An IA5String such as "Milan-B0", "Milan", "Genoa" or "Turin".
+fn product(certificate: &Certificate) -> Result<Product, VekError> {
+    let malformed = VekError::Extension { extension: AmdExtension::ProductName };
+    let text = match certificate.extension(&AmdExtension::ProductName.oid()) {
+        Some([0x16, len, text @ ..]) if usize::from(*len) == text.len() && text.len() < 128 => text,
+        _ => return Err(malformed),
+    };
+    match text.split(|byte| *byte == b'-').next() {
+        Some(b"Milan") => Ok(Product::Milan),
+        Some(b"Genoa") => Ok(Product::Genoa),
+        Some(b"Turin") => Ok(Product::Turin),
+        _ => Err(VekError::Product),
+    }
+}
+
+/// The TCB by components, in the byte order of the product's reports.
+fn tcb(certificate: &Certificate, product: Product) -> Result<RawTcb, VekError> {
+    use AmdExtension::{BlSpl, FmcSpl, SnpSpl, Spl4, Spl5, Spl6, Spl7, TeeSpl, UcodeSpl};
+    let version = |extension| component(certificate, extension);
+    Ok(RawTcb(match product {
+        Product::Milan | Product::Genoa => {
+            if certificate.extension(&FmcSpl.oid()).is_some() {
+                return Err(VekError::Extension { extension: FmcSpl });
+            }
+            [
+                version(BlSpl)?,
+                version(TeeSpl)?,
+                version(Spl4)?,
+                version(Spl5)?,
+                version(Spl6)?,
+                version(Spl7)?,
+                version(SnpSpl)?,
+                version(UcodeSpl)?,
+            ]
+        }
+        Product::Turin => {
+            // Turin has no byte for spl_4; a certificate that has one must leave it zero.
+            if certificate.extension(&Spl4.oid()).is_some() && version(Spl4)? != 0 {
+                return Err(VekError::Extension { extension: Spl4 });
+            }
+            [
+                version(FmcSpl)?,
+                version(BlSpl)?,
+                version(TeeSpl)?,
+                version(SnpSpl)?,
+                version(Spl5)?,
+                version(Spl6)?,
+                version(Spl7)?,
+                version(UcodeSpl)?,
+            ]
+        }
+    }))
+}
+
+/// A DER INTEGER from 0 to 255 in its one shortest form.
+fn component(certificate: &Certificate, extension: AmdExtension) -> Result<u8, VekError> {
+    match certificate.extension(&extension.oid()) {
+        Some([2, 1, value @ 0..=0x7f]) | Some([2, 2, 0, value @ 0x80..=0xff]) => Ok(*value),
+        _ => Err(VekError::Extension { extension }),
+    }
+}
+
+/// The hardware id stands in the extension without a DER header: 64 bytes, 8 on Turin.
+fn chip_id(certificate: &Certificate, kind: SigningKey, product: Product) -> Result<[u8; 64], VekError> {
+    let malformed = VekError::Extension { extension: AmdExtension::HwId };
+    let found = certificate.extension(&AmdExtension::HwId.oid());
+    let mut chip_id = [0; 64];
+    match (kind, found) {
+        (SigningKey::Vlek, None) => {
+            certificate
+                .extension(&AmdExtension::CspId.oid())
+                .ok_or(VekError::Extension { extension: AmdExtension::CspId })?;
+        }
+        (SigningKey::Vcek, Some(id)) => {
+            let len = if product == Product::Turin { 8 } else { 64 };
+            if id.len() != len {
+                return Err(malformed);
+            }
+            chip_id.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
+        }
+        (SigningKey::Vlek, Some(_)) | (SigningKey::Vcek, None) => return Err(malformed),
+    }
+    Ok(chip_id)
+}
