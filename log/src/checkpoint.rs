@@ -13,19 +13,18 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::signature::{LogKey, LogPublicKey};
 use vouchsafe_protocol::id::VaultId;
 use vouchsafe_protocol::link::StreamId;
 
 use crate::Hash;
 
+mod note;
+#[cfg(test)]
+mod tests;
 
 /// Largest checkpoint in bytes; a genuine one stays below 500.
 pub const CHECKPOINT_LEN: usize = 1024;
-
-/// C2SP signed-note: the algorithm byte of Ed25519.
-const ED25519: u8 = 0x01;
 
 /// What the log's key says about one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +96,7 @@ impl Checkpoint {
     /// Signs, and returns the note.
     #[must_use]
     pub fn sign(&self, key: &LogKey) -> Vec<u8> {
-        sign_note(&self.text(), &self.origin, key)
+        note::sign(&self.text(), &self.origin, key)
     }
 
     /// Verifies a note and returns what it says.
@@ -107,33 +106,9 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError`], by the first step that fails.
     pub fn verify(note: &[u8], origin: &str, key: &LogPublicKey) -> Result<Self, CheckpointError> {
-        // 1. Length.
-        if note.len() > CHECKPOINT_LEN {
-            return Err(CheckpointError::TooLong { len: note.len() });
-        }
-        // 2. Form: a text, an empty line, one signature line.
-        let note = core::str::from_utf8(note).map_err(|_| CheckpointError::Malformed)?;
-        let (body, signature) = note.rsplit_once("\n\n").ok_or(CheckpointError::Malformed)?;
-        let text = format!("{body}\n");
-        let (name, blob) = signature
-            .strip_prefix("\u{2014} ")
-            .and_then(|line| line.strip_suffix('\n'))
-            .and_then(|line| line.split_once(' '))
-            .ok_or(CheckpointError::Malformed)?;
-        let blob: [u8; 68] =
-            BASE64.decode(blob).ok().and_then(|b| b.try_into().ok()).ok_or(CheckpointError::Malformed)?;
-        let (hash, signature) = blob.split_at(4);
-        // 3. The name of the key.
-        if name != origin {
-            return Err(CheckpointError::Signer);
-        }
-        // 4. The hash of the key.
-        if hash != key_hash(name, key) {
-            return Err(CheckpointError::Key);
-        }
-        // 5. The signature. Only now is the text believed.
-        key.verify(text.as_bytes(), signature).map_err(|_| CheckpointError::Signature)?;
-        Self::parse(&text, origin)
+        // 1. to 5. The note is signed by this key under this name.
+        let text = note::open(note, origin, key)?;
+        Self::parse(text, origin)
     }
 
     /// C2SP tlog-checkpoint, "Note text": origin, size, root, extension lines.
@@ -169,17 +144,4 @@ impl Checkpoint {
         // 10. There is one way to write it (line ends, for one).
         if checkpoint.text() == text { Ok(checkpoint) } else { Err(CheckpointError::Malformed) }
     }
-}
-
-/// C2SP signed-note: the text, an empty line, and a line with the signature.
-fn sign_note(text: &str, name: &str, key: &LogKey) -> Vec<u8> {
-    let mut blob = key_hash(name, &key.public()).to_vec();
-    blob.extend_from_slice(&key.sign(text.as_bytes()));
-    format!("{text}\n\u{2014} {name} {}\n", BASE64.encode(blob)).into_bytes()
-}
-
-/// C2SP signed-note: `SHA-256(key name || 0x0A || 0x01 || public key)`, its first four bytes.
-fn key_hash(name: &str, key: &LogPublicKey) -> [u8; 4] {
-    let [a, b, c, d, ..] = sha256(&[name.as_bytes(), &[b'\n', ED25519], &key.0]);
-    [a, b, c, d]
 }

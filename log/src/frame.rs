@@ -23,6 +23,8 @@ mod chain;
 mod keys;
 mod parts;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use audit::{AuditReader, AuditedFrame};

@@ -9,6 +9,8 @@ use vouchsafe_crypto::digest::sha256;
 use crate::Hash;
 
 mod frontier;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 
 pub use frontier::{BatchProofs, Frontier};

@@ -10,6 +10,8 @@ use crate::checkpoint::{Checkpoint, CheckpointError, origin};
 use crate::leaf::leaf_hash;
 use crate::merkle::verify::{ProofError, verify_inclusion};
 
+#[cfg(test)]
+mod tests;
 
 /// Why a receipt is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
