@@ -1,5 +1,7 @@
 //! Golden files of the sealed formats. A changed file is a format change and needs a new version.
 
+#![expect(clippy::unwrap_used, reason = "test helpers; clippy exempts only the tests themselves")]
+
 use vouchsafe_crypto::secret::{Key32, SecretBytes};
 use vouchsafe_crypto::signature::LogKey;
 use vouchsafe_log::{
