@@ -7,6 +7,7 @@
 mod authority;
 mod commands;
 mod process;
+mod relay;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use process::Process;
 use tempfile::TempDir;
 
 pub use commands::{ResponseCode, TpmResponse};
+pub use relay::{Relay, Tamper};
 
 /// The PCRs that [`Swtpm::boot`] extends: what firmware measures and what a vault's seal is bound to.
 pub const BOOT_PCRS: [u8; 4] = [0, 2, 4, 7];

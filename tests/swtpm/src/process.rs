@@ -1,7 +1,7 @@
 //! The `swtpm` process: two consecutive ports of 127.0.0.1, ready when it answers, ended by process id.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,13 +26,8 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(state: &Path) -> Result<Self> {
-        let first = std::process::id();
-        for attempt in 0..ATTEMPTS {
-            let span = u32::from((PORTS.end - PORTS.start) / 2);
-            // Spread by process id, so that tests running side by side rarely meet.
-            let pair = (first.wrapping_mul(37).wrapping_add(attempt.wrapping_mul(101))) % span;
-            let port = PORTS.start + u16::try_from(pair * 2)?;
-            if free(port)
+        for port in candidates() {
+            if bind_pair(port).is_ok()
                 && let Some(pid) = spawn(state, port)?
             {
                 return Ok(Self { pid: Some(pid), port });
@@ -79,9 +74,30 @@ impl Drop for Process {
     }
 }
 
-/// Whether both ports can be bound now. A race with others is caught by `spawn`.
-fn free(port: u16) -> bool {
-    [port, port + 1].iter().all(|&port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
+/// Two neighbouring ports, bound.
+pub(crate) fn free_pair() -> Result<(u16, TcpListener, TcpListener)> {
+    for port in candidates() {
+        if let Ok((first, second)) = bind_pair(port) {
+            return Ok((port, first, second));
+        }
+    }
+    bail!("no two free neighbouring ports between {} and {}", PORTS.start, PORTS.end)
+}
+
+/// The first ports of pairs to try, spread by process id, so that tests running side by side rarely meet.
+fn candidates() -> impl Iterator<Item = u16> {
+    let span = u32::from((PORTS.end - PORTS.start) / 2);
+    let first = std::process::id().wrapping_mul(37);
+    (0..ATTEMPTS).filter_map(move |attempt| {
+        let pair = first.wrapping_add(attempt.wrapping_mul(101)) % span;
+        Some(PORTS.start + u16::try_from(pair * 2).ok()?)
+    })
+}
+
+/// Binds both ports, or finds one taken. Between this and swtpm's own binding is a race that `spawn` catches.
+fn bind_pair(port: u16) -> io::Result<(TcpListener, TcpListener)> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    Ok((bind(port)?, bind(port + 1)?))
 }
 
 /// `None` when a port was taken meanwhile: swtpm binds both before it becomes a daemon.

@@ -1,0 +1,39 @@
+//! Why the machine could not do it.
+
+use crate::entropy::EntropyError;
+use crate::sealed::SealedError;
+use crate::sim::SimError;
+use crate::snp::SnpError;
+use crate::tpm::TpmError;
+
+/// Why the machine could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    /// The machine's generator is stuck (H8).
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The machine has no monotonic counter.
+    #[error("this machine has no monotonic counter")]
+    NoCounter,
+    /// The kernel's generator failed.
+    #[error("the kernel's random generator failed")]
+    NoRandomness,
+    /// The machine has no TPM.
+    #[error("this machine has no TPM, so it cannot open a TPM credential")]
+    NoTpm,
+    /// A counter was asked for before a root key was sealed or unsealed.
+    #[error("the counter belongs to a sealed root key; seal or unseal one first")]
+    NotUnsealed,
+    /// The sealed bytes are damaged or of another kind of platform.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
+    /// The simulated machine.
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    /// The SEV-SNP guest.
+    #[error(transparent)]
+    Snp(#[from] SnpError),
+    /// The TPM.
+    #[error(transparent)]
+    Tpm(#[from] TpmError),
+}

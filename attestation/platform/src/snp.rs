@@ -1,0 +1,4 @@
+//! x
+/// x
+#[derive(Debug, thiserror::Error)]
+pub enum SnpError {}
