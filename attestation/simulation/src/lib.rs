@@ -1,1 +1,40 @@
-//! A test PKI with real formats: simulated SNP reports that the real verifier reads.
+//! A test PKI in AMD's formats, and reports signed by its chips, for a vault that is initialised as simulated.
+//!
+//! Trusted for nothing: whoever holds these keys can say anything. The formats are the real ones (RSASSA-PSS
+//! chain, AMD's extension OIDs, 1,184-byte reports with little-endian signatures), so that simulated evidence
+//! goes through the same parser and verifier as real evidence; only the anchor differs. Written without a line of
+//! `vouchsafe-attestation`, so that a mistake there does not hide here.
+
+mod authority;
+mod certificate;
+mod chip;
+mod random;
+mod report;
+
+pub use authority::SimulatedPki;
+pub use certificate::{AmdExtensionValue, Validity, VekSpec};
+pub use chip::{ChipFiles, SimulatedChip};
+pub use report::{REPORT_LEN, ReportBuilder, field};
+
+/// Why a simulated key, certificate or report could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SimulationError {
+    /// A certificate could not be encoded or read.
+    #[error("simulated certificate cannot be encoded or read")]
+    Certificate,
+    /// A key could not be made, read or used.
+    #[error("simulated key cannot be made or read")]
+    Key,
+    /// The system has no randomness.
+    #[error("no randomness")]
+    Random,
+}
+
+/// Which kind of endorsement key signs reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VekKind {
+    /// Of one chip.
+    Vcek,
+    /// Of a cloud provider.
+    Vlek,
+}

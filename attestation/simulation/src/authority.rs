@@ -1,0 +1,192 @@
+//! The simulated AMD: one root and its issuers, for one product.
+
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use rsa::pkcs8::EncodePublicKey;
+use rsa::{RsaPrivateKey, RsaPublicKey};
+use vouchsafe_crypto::secret::SecretBytes;
+use vouchsafe_protocol::anchors::SimulatedRoot;
+use vouchsafe_protocol::policy::Product;
+use x509_cert::der::Decode;
+use x509_cert::der::asn1::{BitString, ObjectIdentifier};
+use x509_cert::spki::{AlgorithmIdentifier, SubjectPublicKeyInfoOwned};
+
+use crate::certificate::{
+    Contents, Validity, VekSpec, authority_extensions, encoding, issue, product_name, vek_extensions,
+};
+use crate::chip::SimulatedChip;
+use crate::random::Stream;
+use crate::{SimulationError, VekKind};
+
+/// RSA keys of AMD have 4,096 bits; 2,048 are made in a fraction of a second.
+const RSA_BITS: usize = 2048;
+
+/// Root (ARK) and issuers (ASK, ASVK) of one product. Its private keys are forgotten when it is dropped.
+pub struct SimulatedPki {
+    product: Product,
+    ark_key: RsaPrivateKey,
+    ask_key: RsaPrivateKey,
+    ark: Vec<u8>,
+    ask: Vec<u8>,
+    asvk: Vec<u8>,
+}
+
+impl SimulatedPki {
+    /// Makes a PKI with fresh keys. Takes a fraction of a second.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn generate(product: Product) -> Result<Self, SimulationError> {
+        let mut rng = Stream::seeded()?;
+        let ark_key = RsaPrivateKey::new(&mut rng, RSA_BITS).map_err(|_| SimulationError::Key)?;
+        let ask_key = RsaPrivateKey::new(&mut rng, RSA_BITS).map_err(|_| SimulationError::Key)?;
+        Self::with_keys(product, ark_key, ask_key)
+    }
+
+    /// Issues the authority certificates anew, with the same keys and other dates.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn reissued(&self, ark: Validity, ask: Validity) -> Result<Self, SimulationError> {
+        Self::issued(self.product, self.ark_key.clone(), self.ask_key.clone(), [ark, ask])
+    }
+
+    /// A PKI for another product with the same keys.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn for_product(&self, product: Product) -> Result<Self, SimulationError> {
+        Self::with_keys(product, self.ark_key.clone(), self.ask_key.clone())
+    }
+
+    fn with_keys(
+        product: Product,
+        ark_key: RsaPrivateKey,
+        ask_key: RsaPrivateKey,
+    ) -> Result<Self, SimulationError> {
+        Self::issued(product, ark_key, ask_key, [Validity::default(); 2])
+    }
+
+    fn issued(
+        product: Product,
+        ark_key: RsaPrivateKey,
+        ask_key: RsaPrivateKey,
+        [ark_validity, ask_validity]: [Validity; 2],
+    ) -> Result<Self, SimulationError> {
+        let mut rng = Stream::seeded()?;
+        let root = format!("ARK-{}", product_name(product));
+        let mut authority = |serial, subject: String, key: &RsaPrivateKey, validity, path_len| {
+            let contents = Contents {
+                serial,
+                issuer: root.clone(),
+                subject,
+                validity,
+                spki: rsa_spki(key)?,
+                extensions: authority_extensions(path_len)?,
+            };
+            issue(contents, &ark_key, &mut rng)
+        };
+        let ark = authority(1, root.clone(), &ark_key, ark_validity, 1)?;
+        let ask = authority(2, issuer_name(VekKind::Vcek, product), &ask_key, ask_validity, 0)?;
+        let asvk = authority(3, issuer_name(VekKind::Vlek, product), &ask_key, ask_validity, 0)?;
+        Ok(Self { product, ark_key, ask_key, ark, ask, asvk })
+    }
+
+    /// What a vault is initialised with to believe this PKI.
+    #[must_use]
+    pub fn root(&self) -> SimulatedRoot {
+        SimulatedRoot { product: self.product, ark: self.ark.clone(), ask: self.ask.clone() }
+    }
+
+    /// DER of the issuer of VLEKs.
+    #[must_use]
+    pub fn asvk(&self) -> &[u8] {
+        &self.asvk
+    }
+
+    /// Makes a chip (or a provider's VLEK) with a fresh P-384 key and the certificate that `spec` describes.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn chip(&self, spec: &VekSpec) -> Result<SimulatedChip, SimulationError> {
+        self.issue_vek(spec, &self.ask_key, issuer_name(spec.kind, self.product))
+    }
+
+    /// As [`Self::chip`], but the root itself issues the certificate, without an intermediate.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn chip_under_root(&self, spec: &VekSpec) -> Result<SimulatedChip, SimulationError> {
+        self.issue_vek(spec, &self.ark_key, format!("ARK-{}", product_name(self.product)))
+    }
+
+    fn issue_vek(
+        &self,
+        spec: &VekSpec,
+        issuer_key: &RsaPrivateKey,
+        issuer: String,
+    ) -> Result<SimulatedChip, SimulationError> {
+        let rng = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &rng)
+            .map_err(|_| SimulationError::Random)?;
+        let key = SecretBytes::new(pkcs8.as_ref().to_vec());
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, key.expose_secret(), &rng)
+            .map_err(|_| SimulationError::Key)?;
+        let contents = Contents {
+            serial: 0,
+            issuer,
+            subject: spec.subject.clone(),
+            validity: spec.validity,
+            spki: p384_spki(pair.public_key().as_ref())?,
+            extensions: vek_extensions(&spec.extensions)?,
+        };
+        let vek = issue(contents, issuer_key, &mut Stream::seeded()?)?;
+        let issuer = match spec.kind {
+            VekKind::Vcek => self.ask.clone(),
+            VekKind::Vlek => self.asvk.clone(),
+        };
+        Ok(SimulatedChip {
+            kind: spec.kind,
+            product: spec.product,
+            tcb: spec.tcb,
+            chip_id: spec.chip_id,
+            ark: self.ark.clone(),
+            issuer,
+            vek,
+            key,
+        })
+    }
+}
+
+/// A random CHIP_ID.
+///
+/// # Errors
+/// [`SimulationError::Random`].
+pub(crate) fn random_chip_id() -> Result<[u8; 64], SimulationError> {
+    let mut id = [0; 64];
+    SystemRandom::new().fill(&mut id).map_err(|_| SimulationError::Random)?;
+    Ok(id)
+}
+
+fn issuer_name(kind: VekKind, product: Product) -> String {
+    match kind {
+        VekKind::Vcek => format!("SEV-{}", product_name(product)),
+        VekKind::Vlek => format!("SEV-VLEK-{}", product_name(product)),
+    }
+}
+
+fn rsa_spki(key: &RsaPrivateKey) -> Result<SubjectPublicKeyInfoOwned, SimulationError> {
+    let der = RsaPublicKey::from(key).to_public_key_der().map_err(encoding)?;
+    SubjectPublicKeyInfoOwned::from_der(der.as_bytes()).map_err(encoding)
+}
+
+fn p384_spki(point: &[u8]) -> Result<SubjectPublicKeyInfoOwned, SimulationError> {
+    let curve = ObjectIdentifier::new("1.3.132.0.34").map_err(encoding)?;
+    Ok(SubjectPublicKeyInfoOwned {
+        algorithm: AlgorithmIdentifier {
+            oid: ObjectIdentifier::new("1.2.840.10045.2.1").map_err(encoding)?,
+            parameters: Some((&curve).into()),
+        },
+        subject_public_key: BitString::from_bytes(point).map_err(encoding)?,
+    })
+}
