@@ -71,8 +71,11 @@ pub enum StartError {
     /// The metrics cannot be set up.
     #[error("cannot set up metrics")]
     Metrics(#[from] BuildError),
+    /// The task that opens the store died.
+    #[error("the task that opens the store died")]
+    Opening(#[from] tokio::task::JoinError),
     /// The store does not open.
-    #[error("cannot open the store")]
+    #[error(transparent)]
     Store(#[from] OpenError),
     /// The outer TLS cannot be set up.
     #[error("cannot set up TLS")]
@@ -104,7 +107,8 @@ impl Host {
             admin: local(&admin, options.admin, "--admin")?,
         };
         let tls = OuterTls::load_or_generate(&data)?;
-        let store = Arc::new(Store::open(&data.join("store"))?);
+        let path = data.join("store");
+        let store = Arc::new(tokio::task::spawn_blocking(move || Store::open(&path)).await??);
         let gate = Arc::new(Gate::new(tls, Arc::clone(&store))?);
         let telemetry = Arc::new(Telemetry::new()?);
         Ok(Self { options, agents, admin, addresses, gate, store, telemetry, data })

@@ -168,8 +168,10 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };
-        tokio::join!(drip, async { assert_eq!(task.await.unwrap(), End::Expired) });
-        assert_eq!(started.elapsed().as_secs(), 60);
+        tokio::join!(drip, async {
+            assert_eq!(task.await.unwrap(), End::Expired);
+            assert_eq!(started.elapsed().as_secs(), 60);
+        });
     }
 
     #[tokio::test(start_paused = true)]

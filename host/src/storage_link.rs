@@ -46,8 +46,6 @@ pub(crate) enum LinkError {
     Lost(#[source] io::Error),
     #[error("the enclave sent something that is not a storage request")]
     Malformed(#[from] CodecError),
-    #[error("the task that writes to the store died")]
-    Store(#[from] tokio::task::JoinError),
 }
 
 impl StorageLink {
@@ -97,7 +95,12 @@ impl StorageLink {
             return Ok(StorageReply::Done);
         }
         let (store, telemetry) = (Arc::clone(&self.store), Arc::clone(&self.telemetry));
-        Ok(tokio::task::spawn_blocking(move || store_answer(&store, &telemetry, request)).await?)
+        let answer = tokio::task::spawn_blocking(move || store_answer(&store, &telemetry, request)).await;
+        Ok(answer.unwrap_or_else(|error| {
+            // If it was a write, the store's lock is poisoned now and later writes fail.
+            tracing::error!(%error, "the embedded store panicked");
+            StorageReply::Failed(StorageFailure::Io)
+        }))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Streams as keys of an embedded store. Why fjall: `docs/decisions/0001-embedded-store.md`.
 //!
 //! Keyspace `frames`: `0 || index` for the journal, `1 || epoch || index` for an access log, all integers
-//! 8 bytes big-endian, so that the order of keys is the order of frames. Keyspace `boot`: one key, `boot`.
+//! 8 bytes big-endian, so that the order of keys is the order of frames. Keyspace `boot`: one key, `boot`,
+//! whose value is its revision, 8 bytes big-endian, and the record.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -73,13 +74,27 @@ impl Disk {
         })
     }
 
-    pub(super) fn boot(&self) -> Result<Option<Vec<u8>>, fjall::Error> {
-        Ok(self.boot.get(BOOT_KEY)?.map(|boot| boot.to_vec()))
+    /// How often the boot record was written.
+    pub(super) fn boot_revision(&self, dir: &Path) -> Result<u64, OpenError> {
+        match self.boot() {
+            Ok(boot) => Ok(boot.map_or(0, |(revision, _)| revision)),
+            Err(source) => Err(OpenError::Damaged { path: dir.into(), source }),
+        }
     }
 
-    pub(super) fn write_boot(&self, boot: &[u8]) -> Result<(), fjall::Error> {
+    /// The boot record and its revision.
+    pub(super) fn boot(&self) -> Result<Option<(u64, Vec<u8>)>, fjall::Error> {
+        let Some(value) = self.boot.get(BOOT_KEY)? else { return Ok(None) };
+        let Some((revision, boot)) = value.split_first_chunk::<8>() else {
+            return Err(fjall::Error::Unrecoverable);
+        };
+        Ok(Some((u64::from_be_bytes(*revision), boot.to_vec())))
+    }
+
+    pub(super) fn write_boot(&self, revision: u64, boot: &[u8]) -> Result<(), fjall::Error> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
-        batch.insert(&self.boot, BOOT_KEY, boot);
+        let value = [&revision.to_be_bytes(), boot].concat();
+        batch.insert(&self.boot, BOOT_KEY, value);
         batch.commit()
     }
 

@@ -1,8 +1,9 @@
-//! A lower bound of what was acknowledged, so that lost frames are noticed.
+//! A lower bound of what was acknowledged, so that lost writes are noticed.
 //!
 //! The embedded store cuts its write-ahead log at the first entry it cannot parse. That is right for a torn
 //! tail after a crash and wrong for a damaged byte in the middle, which would drop acknowledged frames in
-//! silence. So the number of frames that were durable is kept beside the store, overwritten in place after
+//! silence. So the number of frames and boot records
+//! that were durable is kept beside the store, overwritten in place after
 //! each commit and never flushed: it survives the death of the process, and after a power cut it may be
 //! older, which is still a lower bound. Against a hostile host it means nothing; that is the enclave's part.
 //!
@@ -31,7 +32,7 @@ impl Mark {
         let acknowledged = match file.read_exact_at(&mut bytes, 0) {
             Ok(()) => decode(bytes).unwrap_or_else(|| {
                 // Torn by a power cut: nothing is known.
-                tracing::warn!("the count of acknowledged frames is unreadable and is taken anew");
+                tracing::warn!("the count of acknowledged writes is unreadable and is taken anew");
                 0
             }),
             // A new store.
@@ -44,11 +45,11 @@ impl Mark {
         self.acknowledged
     }
 
-    /// Notes that so many frames are durable. A failure costs only the notice of a later loss.
+    /// Notes that so many writes are durable. A failure costs only the notice of a later loss.
     pub(super) fn raise(&mut self, acknowledged: u64) {
         self.acknowledged = acknowledged;
         if let Err(error) = self.file.write_all_at(&encode(acknowledged), 0) {
-            tracing::warn!(%error, "cannot note the count of acknowledged frames");
+            tracing::warn!(%error, "cannot note the count of acknowledged writes");
         }
     }
 }

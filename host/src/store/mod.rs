@@ -45,12 +45,15 @@ impl std::fmt::Debug for Store {
 #[derive(Debug)]
 struct Heads {
     frames: BTreeMap<StreamId, u64>,
+    /// How often the boot record was written.
+    boot_revision: u64,
     mark: Mark,
 }
 
 impl Heads {
+    /// Writes that were made durable.
     fn total(&self) -> u64 {
-        self.frames.values().fold(0, |total, frames| total.saturating_add(*frames))
+        self.frames.values().fold(self.boot_revision, |total, frames| total.saturating_add(*frames))
     }
 }
 
@@ -79,17 +82,23 @@ pub enum OpenError {
         /// Why.
         source: fjall::Error,
     },
-    /// Fewer frames than were acknowledged: a damaged write-ahead log was cut short.
+    /// Less than was acknowledged: a damaged write-ahead log was cut short.
     #[error(
-        "the store in {path} has {found} frames, but {acknowledged} were acknowledged; restore it from a backup"
+        "the store in {path} holds {found} writes, but {acknowledged} were acknowledged; restore it from a backup"
     )]
     Lost {
         /// Which.
         path: PathBuf,
-        /// Frames that were durable.
+        /// Writes (frames and boot records) that were durable.
         acknowledged: u64,
-        /// Frames there are.
+        /// Writes there are.
         found: u64,
+    },
+    /// The embedded store stumbled over damage that it does not report as an error.
+    #[error("the store in {path} is damaged; restore it from a backup")]
+    Panicked {
+        /// Which.
+        path: PathBuf,
     },
     /// The mark beside the store cannot be used.
     #[error("cannot write {path}")]
@@ -107,8 +116,16 @@ impl Store {
     /// # Errors
     /// [`OpenError`], by what is wrong.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        let disk = Disk::open(dir)?;
-        let heads = Heads { frames: disk.heads(dir)?, mark: Mark::open(dir)? };
+        let open = || {
+            let disk = Disk::open(dir)?;
+            let (frames, boot_revision) = (disk.heads(dir)?, disk.boot_revision(dir)?);
+            Ok((disk, frames, boot_revision))
+        };
+        // Unwind safe: nothing of a store that panicked is used.
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
+        let (disk, frames, boot_revision) =
+            opened.unwrap_or_else(|_| Err(OpenError::Panicked { path: dir.into() }))?;
+        let heads = Heads { frames, boot_revision, mark: Mark::open(dir)? };
         let (acknowledged, found) = (heads.mark.acknowledged(), heads.total());
         if found < acknowledged {
             return Err(OpenError::Lost { path: dir.into(), acknowledged, found });
@@ -184,7 +201,7 @@ impl Store {
     /// # Errors
     /// [`StorageFailure::Io`] if it cannot be read.
     pub fn read_boot(&self) -> Result<Option<Vec<u8>>, StorageFailure> {
-        self.disk.boot().map_err(unreadable)
+        Ok(self.disk.boot().map_err(unreadable)?.map(|(_, boot)| boot))
     }
 
     /// Replaces the boot record, atomically and durably.
@@ -195,8 +212,13 @@ impl Store {
         if boot.len() > BOOT_LEN {
             return Err(StorageFailure::TooLarge);
         }
-        let _heads = self.writable()?;
-        self.durable(self.disk.write_boot(boot))
+        let mut heads = self.writable()?;
+        let revision = heads.boot_revision.checked_add(1).ok_or(StorageFailure::Io)?;
+        self.durable(self.disk.write_boot(revision, boot))?;
+        heads.boot_revision = revision;
+        let total = heads.total();
+        heads.mark.raise(total);
+        Ok(())
     }
 
     /// Why nothing more is written, if so.
