@@ -1,0 +1,171 @@
+//! The vault's certificate authority: X.509 SVIDs for attested keys, and the vault's own TLS certificate.
+//!
+//! Names in a certificate come from policy and from the vault id, never from a request.
+
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm, SigningKey,
+};
+use time::OffsetDateTime;
+use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
+use vouchsafe_protocol::id::{AnchorClass, VaultId};
+
+/// Certificates are valid from a little before they are made, so that a slow clock does not refuse them.
+const CLOCK_SKEW_SECS: u64 = 60;
+/// Life of the authority's certificate: ten years.
+const AUTHORITY_SECS: u64 = 10 * 365 * 86_400;
+/// Life of the vault's own TLS certificate; its key is new at every start.
+const SERVER_SECS: u64 = 365 * 86_400;
+
+/// A certificate could not be made: randomness failed, or a name is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a certificate could not be issued")]
+pub(crate) struct IssueError;
+
+/// The authority: its key and its self-signed certificate.
+pub(crate) struct Authority {
+    key: P256Key,
+    certificate: Vec<u8>,
+    vault_id: VaultId,
+}
+
+/// What a certificate is for.
+pub(crate) enum Usage {
+    /// A client of the vault.
+    Client,
+    /// The vault itself, under its DNS name.
+    Server,
+}
+
+impl Authority {
+    /// Makes the self-signed certificate for a new vault.
+    pub fn create(key: P256Key, vault_id: VaultId, now: u64) -> Result<Self, IssueError> {
+        let mut params = params(&vault_id, now, now + AUTHORITY_SECS)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.subject_alt_names = vec![uri(&format!("spiffe://{}", vault_id.trust_domain()))?];
+        let certificate = params.self_signed(&Signer(&key)).map_err(|_| IssueError)?.der().to_vec();
+        Ok(Self { key, certificate, vault_id })
+    }
+
+    /// Takes up the authority of an existing vault.
+    pub fn restore(key: P256Key, certificate: Vec<u8>, vault_id: VaultId) -> Self {
+        Self { key, certificate, vault_id }
+    }
+
+    /// DER of the self-signed certificate.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// SubjectPublicKeyInfo.
+    pub fn spki(&self) -> Vec<u8> {
+        self.key.spki()
+    }
+
+    /// The key, to be sealed with the state.
+    pub fn key(&self) -> &P256Key {
+        &self.key
+    }
+
+    /// Issues a certificate for exactly `subject`, valid until `not_after`.
+    ///
+    /// `spiffe_path` begins with `/` and comes from policy.
+    pub fn issue(
+        &self,
+        subject: &P256PublicKey,
+        serial: u64,
+        spiffe_path: &str,
+        usage: &Usage,
+        now: u64,
+        not_after: u64,
+    ) -> Result<Vec<u8>, IssueError> {
+        let mut params = params(&self.vault_id, now, not_after)?;
+        params.serial_number = Some(SerialNumber::from(serial));
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let domain = self.vault_id.trust_domain();
+        params.subject_alt_names = vec![uri(&format!("spiffe://{domain}{spiffe_path}"))?];
+        params.extended_key_usages = vec![match usage {
+            Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        }];
+        if matches!(usage, Usage::Server) {
+            let name = Ia5String::try_from(self.vault_id.server_name()).map_err(|_| IssueError)?;
+            params.subject_alt_names.push(SanType::DnsName(name));
+        }
+        let mut issuer = CertificateParams::default();
+        issuer.distinguished_name = name(&self.vault_id);
+        issuer.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let issuer = Issuer::new(issuer, Signer(&self.key));
+        let certificate = params.signed_by(&Subject(subject), &issuer).map_err(|_| IssueError)?;
+        Ok(certificate.der().to_vec())
+    }
+
+    /// Issues the vault's own TLS certificate.
+    pub fn issue_server(&self, subject: &P256PublicKey, now: u64) -> Result<Vec<u8>, IssueError> {
+        self.issue(subject, now, "/vault", &Usage::Server, now, now + SERVER_SECS)
+    }
+}
+
+fn params(vault_id: &VaultId, now: u64, not_after: u64) -> Result<CertificateParams, IssueError> {
+    let mut params = CertificateParams::default();
+    params.not_before = instant(now.saturating_sub(CLOCK_SKEW_SECS))?;
+    params.not_after = instant(not_after)?;
+    params.distinguished_name = name(vault_id);
+    Ok(params)
+}
+
+/// Says `simulated` in every certificate of a simulated vault.
+fn name(vault_id: &VaultId) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    let organisation = match vault_id.class {
+        AnchorClass::Hardware => "Vouchsafe",
+        AnchorClass::Simulated => "Vouchsafe (simulated, not for production)",
+    };
+    name.push(DnType::OrganizationName, organisation);
+    name.push(DnType::CommonName, vault_id.trust_domain());
+    name
+}
+
+fn uri(text: &str) -> Result<SanType, IssueError> {
+    Ia5String::try_from(text).map(SanType::URI).map_err(|_| IssueError)
+}
+
+fn instant(secs: u64) -> Result<OffsetDateTime, IssueError> {
+    let secs = i64::try_from(secs).map_err(|_| IssueError)?;
+    OffsetDateTime::from_unix_timestamp(secs).map_err(|_| IssueError)
+}
+
+/// The authority's key as rcgen wants it.
+struct Signer<'a>(&'a P256Key);
+
+impl PublicKeyData for Signer<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.point()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl SigningKey for Signer<'_> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
+    }
+}
+
+/// A subject's public key as rcgen wants it: the point.
+struct Subject<'a>(&'a P256PublicKey);
+
+impl PublicKeyData for Subject<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.point()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}

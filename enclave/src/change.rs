@@ -1,0 +1,85 @@
+//! Changes of state: what the journal holds and what a restart applies again, in the same order.
+
+use serde::{Deserialize, Serialize};
+use vouchsafe_protocol::id::{OperatorName, RoleName};
+use vouchsafe_protocol::introduction::InitRequest;
+use vouchsafe_protocol::kv::SecretValue;
+use vouchsafe_protocol::path::Path;
+use vouchsafe_protocol::policy::Role;
+
+/// One change. The order of variants is the stored form: append only.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Change {
+    /// The vault's first record.
+    Init {
+        /// Who made it, with which anchors.
+        request: InitRequest,
+        /// PKCS#8 of the authority's key.
+        authority_key: SecretValue,
+        /// DER of its self-signed certificate.
+        authority: Vec<u8>,
+        /// The platform counter's value when the root key was sealed.
+        counter_base: Option<u64>,
+    },
+    /// An enclave began (odd number of marks open) or ended an epoch. The platform's counter follows the mark.
+    Mark {
+        /// Counts up by one with every begin and every end.
+        mark: u64,
+        /// Whether serving begins or ends here.
+        kind: MarkKind,
+    },
+    /// An identity was issued.
+    Identity(Identity),
+    /// Roles were replaced.
+    Roles(Vec<Role>),
+    /// A version was written.
+    Put { path: Path, version: u64, created_secs: u64, value: SecretValue },
+    /// Versions were deleted.
+    Delete { path: Path, versions: Vec<u64> },
+    /// Versions were undeleted.
+    Undelete { path: Path, versions: Vec<u64> },
+    /// Versions were destroyed.
+    Destroy { path: Path, versions: Vec<u64> },
+}
+
+/// Which end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum MarkKind {
+    /// Serving begins.
+    Begin,
+    /// Serving ended in order.
+    End,
+}
+
+/// An identity that the vault issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// Serial number of its certificate, from 1.
+    pub number: u64,
+    /// SHA-256 of the certificate's DER: an identity is exactly one certificate (B9).
+    pub certificate: [u8; 32],
+    /// SubjectPublicKeyInfo of the attested key.
+    pub key: Vec<u8>,
+    /// Whose it is.
+    pub subject: IdentitySubject,
+    /// End of the certificate, seconds since 1970.
+    pub not_after_secs: u64,
+    /// When the evidence behind it is too old, seconds since 1970; its own clock (F6).
+    pub evidence_until_secs: u64,
+}
+
+/// Whose identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum IdentitySubject {
+    /// An agent.
+    Agent {
+        /// Role.
+        role: RoleName,
+        /// SHA-256 of the evidence.
+        evidence: [u8; 32],
+        /// Chip id or EK digest, as the appraisal gave it.
+        platform: Vec<u8>,
+    },
+    /// An operator.
+    Operator(OperatorName),
+}

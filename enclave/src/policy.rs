@@ -1,0 +1,65 @@
+//! Who may do what. Deny by default: what no grant covers is refused, whether or not it exists.
+
+use vouchsafe_protocol::kv::KvRequest;
+use vouchsafe_protocol::log::KvOperation;
+use vouchsafe_protocol::path::{Path, Pattern};
+use vouchsafe_protocol::policy::{Capability, Role};
+
+/// The one place where the kv engine's paths are anchored: every secret lives below it.
+pub(crate) const KV_MOUNT: &str = "kv";
+
+/// What a kv request needs, where, and what the log calls it.
+pub(crate) struct Need<'a> {
+    pub operation: KvOperation,
+    pub capability: Capability,
+    pub path: &'a Path,
+    /// Whether the grant must cover everything below the path, rather than the path itself.
+    pub below: bool,
+}
+
+impl<'a> Need<'a> {
+    /// What `request` needs.
+    pub fn of(request: &'a KvRequest) -> Self {
+        let (operation, capability, path, below) = match request {
+            KvRequest::Delete { path, .. } => (KvOperation::Delete, Capability::Delete, path, false),
+            KvRequest::Destroy { path, .. } => (KvOperation::Destroy, Capability::Destroy, path, false),
+            KvRequest::Get { path, .. } => (KvOperation::Get, Capability::Read, path, false),
+            KvRequest::List { prefix, .. } => (KvOperation::List, Capability::List, prefix, true),
+            KvRequest::Metadata { path } => (KvOperation::Metadata, Capability::List, path, false),
+            KvRequest::Put { path, .. } => (KvOperation::Put, Capability::Write, path, false),
+            KvRequest::Undelete { path, .. } => (KvOperation::Undelete, Capability::Delete, path, false),
+        };
+        Self { operation, capability, path, below }
+    }
+
+    /// Whether the path is one of the kv engine's: the mount itself can only be listed.
+    pub fn in_mount(&self) -> bool {
+        let rest = self.path.as_str().strip_prefix(KV_MOUNT);
+        rest.is_some_and(|rest| rest.starts_with('/') || (self.below && rest.is_empty()))
+    }
+}
+
+/// A role's grants, their patterns parsed once.
+pub(crate) struct Grants(Vec<(Pattern, Vec<Capability>)>);
+
+impl Grants {
+    /// Compiles. A pattern that does not parse grants nothing; validation refused it before.
+    pub fn of(role: &Role) -> Self {
+        let grants = role.allow.iter();
+        Self(grants.filter_map(|allow| Some((allow.path.parse().ok()?, allow.can.clone()))).collect())
+    }
+
+    /// Whether some grant covers the need.
+    pub fn allow(&self, need: &Need<'_>) -> bool {
+        self.0.iter().any(|(pattern, can)| {
+            let covered =
+                if need.below { pattern.covers_below(need.path) } else { pattern.matches(need.path) };
+            covered && can.contains(&need.capability)
+        })
+    }
+}
+
+/// What operators may do to secrets: write and manage them, and not read one. Values go to attested agents.
+pub(crate) fn operators_may(need: &Need<'_>) -> bool {
+    need.capability != Capability::Read
+}

@@ -1,0 +1,40 @@
+//! What the core may ask of the world: randomness and new keys. Nothing else.
+
+use vouchsafe_crypto::random::{self, RandomError};
+use vouchsafe_crypto::signature::{P256Key, SignatureError};
+
+/// Randomness for the core. (ECDSA's own nonces are ring's, which takes them from the kernel.)
+pub trait Ports: Send {
+    /// Fills `out`.
+    ///
+    /// # Errors
+    /// [`RandomError`]; the core then does nothing.
+    fn random(&mut self, out: &mut [u8]) -> Result<(), RandomError>;
+
+    /// Makes a new signing key.
+    ///
+    /// # Errors
+    /// [`SignatureError::Random`].
+    fn new_key(&mut self) -> Result<P256Key, SignatureError>;
+}
+
+/// The kernel's generator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelPorts;
+
+impl Ports for KernelPorts {
+    fn random(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
+        random::fill(out)
+    }
+
+    fn new_key(&mut self) -> Result<P256Key, SignatureError> {
+        P256Key::generate()
+    }
+}
+
+/// A random array from the ports.
+pub(crate) fn array<const N: usize>(ports: &mut dyn Ports) -> Result<[u8; N], RandomError> {
+    let mut out = [0; N];
+    ports.random(&mut out)?;
+    Ok(out)
+}

@@ -1,0 +1,264 @@
+//! Requests of sessions: who may ask what, what it does, and its log entry.
+//!
+//! Every request is logged, allowed or refused; a refused one changes nothing else (V3).
+
+use vouchsafe_crypto::digest::sha256;
+use vouchsafe_log::Rung;
+use vouchsafe_protocol::codec;
+use vouchsafe_protocol::kv::{KvRequest, SecretValue};
+use vouchsafe_protocol::limits::{ROLES, SESSION_FRAME_LEN};
+use vouchsafe_protocol::log::{Action, Actor, Decision};
+use vouchsafe_protocol::policy::Role;
+use vouchsafe_protocol::policy_check::check_role;
+use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
+use vouchsafe_protocol::session::{Outcome, Reply, Request, Status};
+
+use crate::change::{Change, IdentitySubject};
+use crate::core::{Asked, Core, Handled};
+use crate::journal::{Durable, ReceiptSlot};
+use crate::kv::Plan;
+use crate::policy::{Need, operators_may};
+use crate::ports::Ports;
+use crate::session::SessionId;
+
+/// What a request comes to.
+struct Decided {
+    action: Action,
+    change: Option<Change>,
+    reply: Reply,
+}
+
+impl Decided {
+    fn look(reply: Reply) -> Result<Self, RefusalCode> {
+        Ok(Self { action: Action::Look, change: None, reply })
+    }
+}
+
+impl Core {
+    /// Handles a request that continues its session's chain.
+    pub(crate) fn request(
+        &mut self,
+        id: SessionId,
+        asked: Asked,
+        body: &[u8],
+        now: u64,
+        ports: &mut dyn Ports,
+    ) -> Handled {
+        let Ok(session) = self.session(id) else {
+            return Handled::Nothing;
+        };
+        let (subject, actor) = (session.identity.subject.clone(), session.actor());
+        let slot = asked.receipt.then(ReceiptSlot::default);
+        let request = match codec::decode::<Request>(body, SESSION_FRAME_LEN) {
+            Ok(request) => request,
+            Err(_) => {
+                let refused = (Action::Look, RefusalCode::Malformed.into());
+                return self.refuse(asked, actor, refused, slot, now, ports);
+            }
+        };
+        let action = named(&request);
+        let special = Special::of(&request);
+        match self.decide(&subject, request, now) {
+            Ok(decided) => self.carry_out(asked, actor, decided, special, slot, now, ports),
+            Err(refusal) => self.refuse(asked, actor, (action, refusal), slot, now, ports),
+        }
+    }
+
+    /// Decides without changing anything.
+    fn decide(&self, subject: &IdentitySubject, request: Request, now: u64) -> Result<Decided, Refusal> {
+        match (subject, request) {
+            (_, Request::Checkpoint { from_size }) => {
+                let (note, proof, _) = self.journal().consistency(from_size).ok_or(RefusalCode::NotFound)?;
+                Ok(Decided::look(Reply::Checkpoint { note, proof })?)
+            }
+            (_, Request::Kv(request)) => Ok(self.decide_kv(subject, request, now)?),
+            (IdentitySubject::Agent { .. }, _) => Err(RefusalCode::Denied.into()),
+            (IdentitySubject::Operator(_), request) => self.decide_operator(request),
+        }
+    }
+
+    fn decide_kv(
+        &self,
+        subject: &IdentitySubject,
+        request: KvRequest,
+        now: u64,
+    ) -> Result<Decided, RefusalCode> {
+        let need = Need::of(&request);
+        let allowed = match subject {
+            IdentitySubject::Agent { role, .. } => {
+                self.state().roles.get(role).is_some_and(|role| role.grants.allow(&need))
+            }
+            IdentitySubject::Operator(_) => operators_may(&need),
+        };
+        if !allowed {
+            return Err(RefusalCode::Denied);
+        }
+        if !need.in_mount() {
+            return Err(RefusalCode::Path);
+        }
+        let (operation, path) = (need.operation, need.path.to_string());
+        let Plan { reply, change, version } = self.state().kv.plan(request, now)?;
+        Ok(Decided { action: Action::Kv { operation, path, version }, change, reply: Reply::Kv(reply) })
+    }
+
+    fn decide_operator(&self, request: Request) -> Result<Decided, Refusal> {
+        match request {
+            Request::AuditKey => {
+                let key = SecretValue::new(self.audit_key.expose_secret().to_vec());
+                Ok(Decided { action: Action::AuditKey, change: None, reply: Reply::AuditKey(key) })
+            }
+            // The runtime completes these two with what the host has.
+            Request::AuditFrames { .. } => Ok(Decided::look(Reply::AuditFrames(Vec::new()))?),
+            Request::AuditStreams => Ok(Decided::look(Reply::AuditStreams(Vec::new()))?),
+            Request::RoleApply(roles) => self.decide_roles(roles),
+            Request::RoleList => {
+                Ok(Decided::look(Reply::Roles(self.state().roles.keys().cloned().collect()))?)
+            }
+            Request::RoleShow(name) => {
+                let role = self.state().roles.get(&name).ok_or(RefusalCode::NotFound)?;
+                Ok(Decided::look(Reply::Role(role.role.clone()))?)
+            }
+            Request::Seal => Ok(Decided { action: Action::Seal, change: None, reply: Reply::Done }),
+            Request::Status => Ok(Decided::look(Reply::Status(self.status()))?),
+            Request::Checkpoint { .. } | Request::Kv(_) => Err(RefusalCode::Malformed.into()),
+        }
+    }
+
+    /// All roles of the request are applied, or none. The command line checked them; they are checked again.
+    fn decide_roles(&self, roles: Vec<Role>) -> Result<Decided, Refusal> {
+        let invalid = |rule: String| Refusal { code: RefusalCode::Role, rule: Some(rule) };
+        let Some(first) = roles.first() else {
+            return Err(invalid("no role given".to_owned()));
+        };
+        for (index, role) in roles.iter().enumerate() {
+            check_role(role).map_err(|error| invalid(format!("{}: {error}", role.name)))?;
+            if roles.iter().skip(index + 1).any(|other| other.name == role.name) {
+                return Err(invalid(format!("{}: given twice", role.name)));
+            }
+        }
+        let new = roles.iter().filter(|role| !self.state().roles.contains_key(&role.name)).count();
+        if self.state().roles.len() + new > ROLES {
+            return Err(RefusalCode::TooLarge.into());
+        }
+        let encoded = codec::encode(&roles).map_err(|_| RefusalCode::Malformed)?;
+        let action = Action::RoleApply { role: first.name.clone(), digest: sha256(&[&encoded]) };
+        Ok(Decided { action, change: Some(Change::Roles(roles)), reply: Reply::Done })
+    }
+
+    /// Logs, applies, and gives the reply that waits for both.
+    #[expect(clippy::too_many_arguments, reason = "one place for all that a decision leads to")]
+    fn carry_out(
+        &mut self,
+        asked: Asked,
+        actor: Actor,
+        decided: Decided,
+        special: Special,
+        slot: Option<ReceiptSlot>,
+        now: u64,
+        ports: &mut dyn Ports,
+    ) -> Handled {
+        let Decided { action, change, reply } = decided;
+        let entry = match self.entry(actor, action, Decision::Allowed, now, ports) {
+            Ok(entry) => entry,
+            Err(code) => {
+                return Handled::Reply(asked.answer(self.durable_now(), Outcome::Refused(code.into()), None));
+            }
+        };
+        let need: Durable = match &change {
+            Some(change) => self.commit(&entry, change, slot.clone(), now),
+            None => self.log_access(&entry, slot.clone()),
+        };
+        match special {
+            Special::Fetch { stream, from } => asked.fetch(need, stream, from),
+            Special::None => Handled::Reply(asked.answer(need, Outcome::Done(reply), slot)),
+            Special::Seal => Handled::Seal(asked.answer(need, Outcome::Done(reply), slot)),
+            Special::Streams => asked.streams(need),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        asked: Asked,
+        actor: Actor,
+        (action, refusal): (Action, Refusal),
+        slot: Option<ReceiptSlot>,
+        now: u64,
+        ports: &mut dyn Ports,
+    ) -> Handled {
+        let need = match self.entry(actor, action, Decision::Refused(refusal.code), now, ports) {
+            Ok(entry) => self.log_access(&entry, slot.clone()),
+            Err(_) => self.durable_now(),
+        };
+        Handled::Reply(asked.answer(need, Outcome::Refused(refusal), slot))
+    }
+
+    fn status(&self) -> Status {
+        let (journal_size, access_size) = self.journal().sizes();
+        let state = self.state();
+        Status {
+            vault_id: state.vault_id,
+            platform: self.platform.as_str().to_owned(),
+            measurement: self.measurement.clone(),
+            rung: match self.journal().rung() {
+                Rung::R0 => "R0",
+                Rung::R1 => "R1",
+            }
+            .to_owned(),
+            epoch: state.mark,
+            checkpoint: self.journal().checkpoint(),
+            journal_size,
+            access_size,
+            secrets: state.kv.len() as u64,
+            roles: state.roles.len() as u64,
+            identities: state.identities.len() as u64,
+            sessions: self.session_count() as u64,
+        }
+    }
+}
+
+/// Requests whose reply needs more than the core has.
+enum Special {
+    Fetch { stream: vouchsafe_protocol::link::StreamId, from: u64 },
+    None,
+    Seal,
+    Streams,
+}
+
+impl Special {
+    fn of(request: &Request) -> Self {
+        match request {
+            Request::AuditFrames { stream, from } => Self::Fetch { stream: *stream, from: *from },
+            Request::AuditStreams => Self::Streams,
+            Request::Seal => Self::Seal,
+            Request::AuditKey
+            | Request::Checkpoint { .. }
+            | Request::Kv(_)
+            | Request::RoleApply(_)
+            | Request::RoleList
+            | Request::RoleShow(_)
+            | Request::Status => Self::None,
+        }
+    }
+}
+
+/// What the log calls a request, if it is refused.
+fn named(request: &Request) -> Action {
+    match request {
+        Request::AuditKey => Action::AuditKey,
+        Request::Kv(kv) => {
+            let need = Need::of(kv);
+            Action::Kv { operation: need.operation, path: need.path.to_string(), version: None }
+        }
+        Request::RoleApply(roles) => match roles.first() {
+            Some(role) => Action::RoleApply { role: role.name.clone(), digest: [0; 32] },
+            None => Action::Look,
+        },
+        Request::Seal => Action::Seal,
+        Request::AuditFrames { .. }
+        | Request::AuditStreams
+        | Request::Checkpoint { .. }
+        | Request::RoleList
+        | Request::RoleShow(_)
+        | Request::Status => Action::Look,
+    }
+}

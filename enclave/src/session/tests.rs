@@ -1,0 +1,117 @@
+use super::*;
+use vouchsafe_crypto::signature::P256Key;
+
+const NOW: u64 = 1_000;
+
+struct Agent {
+    key: P256Key,
+    session: Session,
+    head: [u8; 32],
+    next: u64,
+}
+
+fn agent() -> Agent {
+    let key = P256Key::generate().unwrap();
+    let identity = Identity {
+        number: 1,
+        certificate: [1; 32],
+        key: key.spki(),
+        subject: IdentitySubject::Operator("op".parse().unwrap()),
+        not_after_secs: NOW + 1_000,
+        evidence_until_secs: NOW + 500,
+    };
+    let session = Session::open(identity, [9; 32]).ok().unwrap();
+    Agent { key, session, head: [9; 32], next: 1 }
+}
+
+impl Agent {
+    fn ask(&mut self, now: u64) -> Result<(), RefusalCode> {
+        let link = chain_link(&self.head, self.next, false, b"request");
+        self.session.advance(self.next, link, false, b"request", now)?;
+        self.head = link;
+        self.next += 1;
+        Ok(())
+    }
+
+    fn sign(&mut self, upto: u64, head: [u8; 32]) -> Result<Action, RefusalCode> {
+        let signature = self.key.sign(&chain_head_preimage(upto, &head)).unwrap();
+        self.session.sign(upto, &signature, NOW)
+    }
+}
+
+#[test]
+fn a_signed_chain_goes_on_and_its_head_is_logged() {
+    let mut agent = agent();
+    for _ in 0..3 {
+        for _ in 0..UNSIGNED_REQUESTS {
+            agent.ask(NOW).unwrap();
+        }
+        assert_eq!(agent.ask(NOW), Err(RefusalCode::Unsigned));
+        let (upto, head) = (agent.next - 1, agent.head);
+        let action = agent.sign(upto, head).unwrap();
+        assert!(
+            matches!(action, Action::ChainHead { upto: logged, head: at, .. } if logged == upto && at == head)
+        );
+    }
+}
+
+#[test]
+fn requests_out_of_order_replayed_or_changed_break_the_chain() {
+    let mut agent = agent();
+    agent.ask(NOW).unwrap();
+    let link = chain_link(&agent.head, 2, false, b"request");
+    for (number, link, receipt, body) in [
+        (1, link, false, b"request".as_slice()),
+        (3, link, false, b"request"),
+        (2, link, true, b"request"),
+        (2, link, false, b"reqUest"),
+        (2, [0; 32], false, b"request"),
+    ] {
+        assert_eq!(agent.session.advance(number, link, receipt, body, NOW), Err(RefusalCode::Chain));
+    }
+    assert_eq!(agent.session.advance(2, link, false, b"request", NOW), Ok(()));
+}
+
+#[test]
+fn b3_a_chain_of_another_connection_does_not_fit() {
+    let mut agent = agent();
+    agent.head = [8; 32];
+    assert_eq!(agent.ask(NOW), Err(RefusalCode::Chain));
+}
+
+#[test]
+fn f8_a_bad_signature_ends_the_session_and_covers_nothing() {
+    let mut agent = agent();
+    agent.ask(NOW).unwrap();
+    let head = agent.head;
+    let other = P256Key::generate().unwrap();
+    let forged = other.sign(&chain_head_preimage(1, &head)).unwrap();
+    assert_eq!(agent.session.sign(1, &forged, NOW).err(), Some(RefusalCode::Chain));
+    assert_eq!(agent.sign(1, [0; 32]).err(), Some(RefusalCode::Chain));
+    assert_eq!(agent.sign(2, head).err(), Some(RefusalCode::Chain));
+    assert_eq!(agent.sign(0, head).err(), Some(RefusalCode::Chain));
+    assert!(agent.sign(1, head).is_ok());
+    assert_eq!(agent.sign(1, head).err(), Some(RefusalCode::Chain), "signed twice");
+}
+
+#[test]
+fn f6_evidence_has_its_own_clock() {
+    let mut agent = agent();
+    agent.ask(NOW + 499).unwrap();
+    assert_eq!(agent.ask(NOW + 500), Err(RefusalCode::EvidenceExpired));
+    agent.session.identity.evidence_until_secs = NOW + 5_000;
+    assert_eq!(agent.ask(NOW + 1_000), Err(RefusalCode::Identity));
+}
+
+#[test]
+fn f7_a_silent_session_ends_at_its_deadline() {
+    let mut agent = agent();
+    assert_eq!(agent.session.deadline(), NOW + 500);
+    assert_eq!(agent.session.check_deadline(NOW + 499), Ok(()));
+    assert_eq!(agent.session.check_deadline(NOW + 500), Err(RefusalCode::EvidenceExpired));
+    agent.ask(NOW).unwrap();
+    let deadline = agent.session.deadline();
+    assert_eq!(deadline, NOW + UNSIGNED_SECS + UNSIGNED_GRACE_SECS + 1);
+    assert_eq!(agent.session.check_deadline(deadline - 1), Ok(()));
+    assert_eq!(agent.session.check_deadline(deadline), Err(RefusalCode::Unsigned));
+}

@@ -1,0 +1,154 @@
+//! The state of a vault, and the one way to change it: applying a [`Change`], live and at a restart alike.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use vouchsafe_attestation::anchors::TrustAnchors;
+use vouchsafe_crypto::digest::sha256;
+use vouchsafe_crypto::secret::SecretBytes;
+use vouchsafe_crypto::signature::P256Key;
+use vouchsafe_crypto::transcript::vault_id_digest;
+use vouchsafe_protocol::anchors::Anchors;
+use vouchsafe_protocol::codec;
+use vouchsafe_protocol::id::{RoleName, VaultId, class_byte};
+use vouchsafe_protocol::introduction::InitRequest;
+use vouchsafe_protocol::policy::Role;
+
+use crate::authority::Authority;
+use crate::change::{Change, Identity, MarkKind};
+use crate::kv::Kv;
+use crate::policy::Grants;
+
+/// A change does not fit the state: the journal is not what this vault wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a change does not fit the state")]
+pub(crate) struct Inconsistent;
+
+/// Everything a vault knows.
+pub(crate) struct State {
+    pub vault_id: VaultId,
+    pub request: InitRequest,
+    pub anchors: Arc<TrustAnchors>,
+    pub authority: Authority,
+    /// The platform counter's value when the root key was sealed; its value is always this plus the mark.
+    pub counter_base: Option<u64>,
+    /// Begins and ends of epochs so far.
+    pub mark: u64,
+    pub last_mark: MarkKind,
+    pub roles: Arc<Roles>,
+    /// By the SHA-256 of the certificate.
+    pub identities: HashMap<[u8; 32], Identity>,
+    pub next_identity: u64,
+    pub kv: Kv,
+}
+
+/// Roles by name.
+pub(crate) type Roles = BTreeMap<RoleName, CompiledRole>;
+
+/// A role and its grants, parsed once.
+pub(crate) struct CompiledRole {
+    pub role: Role,
+    pub grants: Grants,
+}
+
+/// The id of the vault with this authority and these anchors.
+pub(crate) fn vault_id_of(authority_spki: &[u8], anchors: &Anchors) -> Result<VaultId, Inconsistent> {
+    let class = anchors.class();
+    let digest = vault_id_digest(class_byte(class), authority_spki, &anchors_digest(anchors)?);
+    Ok(VaultId { class, digest })
+}
+
+/// SHA-256 of the encoded anchors.
+pub(crate) fn anchors_digest(anchors: &Anchors) -> Result<[u8; 32], Inconsistent> {
+    Ok(sha256(&[&codec::encode(anchors).map_err(|_| Inconsistent)?]))
+}
+
+impl State {
+    /// The state after a vault's first change, which must be its `Init`.
+    pub fn from_init(change: &Change) -> Result<Self, Inconsistent> {
+        let Change::Init { request, authority_key, authority, counter_base } = change else {
+            return Err(Inconsistent);
+        };
+        let key = SecretBytes::new(authority_key.expose_secret().to_vec());
+        let key = P256Key::from_pkcs8(key).map_err(|_| Inconsistent)?;
+        let vault_id = vault_id_of(&key.spki(), &request.anchors)?;
+        Ok(Self {
+            vault_id,
+            anchors: Arc::new(TrustAnchors::new(&request.anchors).map_err(|_| Inconsistent)?),
+            request: request.clone(),
+            authority: Authority::restore(key, authority.clone(), vault_id),
+            counter_base: *counter_base,
+            mark: 0,
+            last_mark: MarkKind::End,
+            roles: Arc::default(),
+            identities: HashMap::new(),
+            next_identity: 1,
+            kv: Kv::default(),
+        })
+    }
+
+    /// Applies a change that was planned against this very state.
+    pub fn apply(&mut self, change: &Change) -> Result<(), Inconsistent> {
+        match change {
+            Change::Init { .. } => return Err(Inconsistent),
+            Change::Mark { mark, kind } => {
+                if self.mark.checked_add(1) != Some(*mark) {
+                    return Err(Inconsistent);
+                }
+                self.mark = *mark;
+                self.last_mark = *kind;
+            }
+            Change::Identity(identity) => {
+                self.next_identity = identity.number.checked_add(1).ok_or(Inconsistent)?;
+                self.identities.insert(identity.certificate, identity.clone());
+            }
+            Change::Roles(roles) => self.apply_roles(roles),
+            Change::Put { path, version, created_secs, value } => {
+                self.kv.apply_put(path, *version, *created_secs, value);
+            }
+            Change::Delete { path, versions } => self.kv.apply_deleted(path, versions, true),
+            Change::Undelete { path, versions } => self.kv.apply_deleted(path, versions, false),
+            Change::Destroy { path, versions } => self.kv.apply_destroy(path, versions),
+        }
+        Ok(())
+    }
+
+    /// Roles are shared with introductions under way, which go on with the ones they began with.
+    fn apply_roles(&mut self, roles: &[Role]) {
+        let compiled = |role: &Role| CompiledRole { role: role.clone(), grants: Grants::of(role) };
+        let kept = self.roles.iter().map(|(name, role)| (name.clone(), compiled(&role.role)));
+        let mut all: Roles = kept.collect();
+        all.extend(roles.iter().map(|role| (role.name.clone(), compiled(role))));
+        self.roles = Arc::new(all);
+    }
+
+    /// Forgets identities whose certificates have ended: they can do nothing any more.
+    pub fn forget_ended(&mut self, now: u64) {
+        self.identities.retain(|_, identity| identity.not_after_secs > now);
+    }
+
+    /// What the platform's counter must show at this mark.
+    pub fn expected_counter(&self) -> Option<u64> {
+        self.counter_base.and_then(|base| base.checked_add(self.mark))
+    }
+
+    /// SHA-256 over everything, in a fixed order: equal states have equal digests.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut parts = Vec::new();
+        let mut part = |bytes: &[u8]| vouchsafe_crypto::digest::push_lv(&mut parts, bytes);
+        part(&self.vault_id.to_bytes());
+        part(&self.mark.to_be_bytes());
+        part(&self.next_identity.to_be_bytes());
+        let mut identities: Vec<_> = self.identities.values().collect();
+        identities.sort_by_key(|identity| identity.number);
+        for identity in identities {
+            part(&codec::encode(identity).unwrap_or_default());
+        }
+        for role in self.roles.values() {
+            part(&codec::encode(&role.role).unwrap_or_default());
+        }
+        self.kv.digest_into(&mut part);
+        let parts = zeroize::Zeroizing::new(parts);
+        sha256(&[&parts])
+    }
+}
