@@ -198,7 +198,7 @@ impl Report {
             1 => SigningKey::Vlek,
             key => return Err(ReportError::SigningKey { key: u8::try_from(key).unwrap_or(u8::MAX) }),
         };
-        let mut reserved_is_zero = flags >> 5 == 0 && is_zero(at.take(4)?);
+        let mut reserved_is_zero = is_zero(at.take(4)?) && flags >> 5 == 0;
         let (report_data, measurement) = (at.array()?, LaunchDigest(at.array()?));
         let (host_data, id_key_digest, author_key_digest) = (at.array()?, at.array()?, at.array()?);
         let (report_id, report_id_ma) = (at.array()?, at.array()?);
