@@ -126,7 +126,10 @@ impl Restore {
     /// follows is read.
     pub fn frame(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         let index = self.reader.position().index;
-        let opened = self.reader.open(bytes).map_err(|source| RestoreError::Frame { index, source })?;
+        let opened = self.reader.open(bytes).map_err(|source| match source {
+            FrameError::ForeignVault { .. } => RestoreError::ForeignJournal,
+            source => RestoreError::Frame { index, source },
+        })?;
         for (entry, change) in &opened.entries {
             let change: Change = codec::decode(change.expose_secret(), JOURNAL_FRAME_LEN)
                 .map_err(|_| RestoreError::Inconsistent)?;

@@ -131,6 +131,12 @@ pub enum FrameError {
         /// As the frame says.
         actual: u64,
     },
+    /// The frame is marked with another vault's key.
+    #[error("frame {index} belongs to another vault")]
+    ForeignVault {
+        /// Index of the frame, as it says.
+        index: u64,
+    },
     /// A frame is missing, repeated or out of order.
     #[error("frame {actual} stands where frame {expected} belongs")]
     Index {

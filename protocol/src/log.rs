@@ -140,6 +140,9 @@ pub enum Decision {
 pub struct SealedFrame {
     /// Format version; 1.
     pub version: u8,
+    /// Names the vault to whoever holds its audit key, so that a frame of another vault is told from an edited
+    /// one. Says nothing to anyone else.
+    pub vault: [u8; 8],
     /// The stream.
     pub stream: StreamId,
     /// Index of the frame in its stream.

@@ -12,7 +12,7 @@ use vouchsafe_protocol::log::AuditEntry;
 use zeroize::Zeroizing;
 
 use super::chain::{Chain, associated_data, check_leaves};
-use super::keys::audit_key;
+use super::keys::{audit_key, vault_tag};
 use super::parts::split_audit;
 use super::{FrameError, Position};
 use crate::Hash;
@@ -39,7 +39,9 @@ impl AuditReader {
     /// Begins at the start of a stream, with the vault's audit key (shared among the readers of its streams).
     #[must_use]
     pub fn new(key: impl Into<Arc<Key32>>, stream: StreamId) -> Self {
-        Self { key: key.into(), chain: Chain::new(stream) }
+        let key = key.into();
+        let chain = Chain::new(vault_tag(&key), stream);
+        Self { key, chain }
     }
 
     /// Opens the audit part of the next frame.

@@ -15,6 +15,7 @@ const FRAME: &str = "vouchsafe/1/frame";
 
 /// The expected next frame of one stream.
 pub(super) struct Chain {
+    vault: [u8; 8],
     pub(super) stream: StreamId,
     pub(super) position: Position,
     /// Epoch of the last frame; 0 before the first.
@@ -22,8 +23,8 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    pub(super) fn new(stream: StreamId) -> Self {
-        Self { stream, position: Position::default(), epoch: 0 }
+    pub(super) fn new(vault: [u8; 8], stream: StreamId) -> Self {
+        Self { vault, stream, position: Position::default(), epoch: 0 }
     }
 
     /// Decodes the next frame and checks its place. Nothing it says is believed by this: a header can only
@@ -42,7 +43,10 @@ impl Chain {
         // 3. One canonical encoding.
         let frame: SealedFrame =
             codec::decode(bytes, JOURNAL_FRAME_LEN).map_err(|_| FrameError::Malformed)?;
-        // 4. This stream.
+        // 4. This vault and this stream.
+        if frame.vault != self.vault {
+            return Err(FrameError::ForeignVault { index: frame.index });
+        }
         if frame.stream != self.stream {
             return Err(FrameError::WrongStream { actual: frame.stream });
         }
@@ -94,6 +98,7 @@ impl Position {
 pub(super) fn associated_data(frame: &SealedFrame) -> Vec<u8> {
     let SealedFrame {
         version,
+        vault,
         stream,
         index,
         epoch,
@@ -108,6 +113,7 @@ pub(super) fn associated_data(frame: &SealedFrame) -> Vec<u8> {
         FRAME,
         &[
             &[*version],
+            vault,
             &stream_bytes(*stream),
             &index.to_be_bytes(),
             &epoch.to_be_bytes(),

@@ -13,6 +13,8 @@ use crate::leaf::stream_bytes;
 
 /// Opens and seals the audit part of one writer's frames.
 const AUDIT: &str = "vouchsafe/1/frame-audit";
+/// Names the vault in a frame's header.
+const VAULT: &[u8] = b"vouchsafe/1/frame-vault";
 /// Opens and seals the state part of one writer's frames.
 const STATE: &str = "vouchsafe/1/frame-state";
 /// Commits leaves to changes of state without telling them.
@@ -33,6 +35,10 @@ impl StreamKeys {
         Self { journal: Arc::new(journal), audit: Arc::new(audit) }
     }
 
+    pub(super) fn vault(&self) -> [u8; 8] {
+        vault_tag(&self.audit)
+    }
+
     pub(super) fn writer(&self, stream: StreamId, epoch: u64, writer: &[u8; 32]) -> WriterKeys {
         let info = context(stream, epoch);
         let state = hkdf_sha256(&self.journal, writer, &[&preimage(STATE, &info.parts())]);
@@ -49,6 +55,13 @@ pub(super) struct WriterKeys {
     pub(super) audit: SealingKey,
     pub(super) state: SealingKey,
     pub(super) state_mac: Key32,
+}
+
+/// What the frames of a vault are marked with: the first 8 bytes of HMAC-SHA256 under its audit key.
+pub(super) fn vault_tag(audit: &Key32) -> [u8; 8] {
+    let mut tag = [0; 8];
+    tag.iter_mut().zip(hmac_sha256(audit, VAULT)).for_each(|(to, from)| *to = from);
+    tag
 }
 
 /// `HKDF(audit key, salt = writer, "vouchsafe/1/frame-audit" || LV(stream) || LV(epoch))`.

@@ -37,7 +37,7 @@ impl FrameReader {
     /// Begins at the start of a stream.
     #[must_use]
     pub fn new(keys: &StreamKeys, stream: StreamId) -> Self {
-        Self { keys: keys.clone(), chain: Chain::new(stream), session: None }
+        Self { keys: keys.clone(), chain: Chain::new(keys.vault(), stream), session: None }
     }
 
     /// Opens the next frame.

@@ -20,6 +20,7 @@ use crate::leaf::leaf_hash;
 /// failed append, begin a new writer session with a new random `writer`.
 pub struct FrameWriter {
     keys: WriterKeys,
+    vault: [u8; 8],
     stream: StreamId,
     epoch: u64,
     writer: [u8; 32],
@@ -43,7 +44,8 @@ impl FrameWriter {
     /// other session has the same keys (not after a crash, not in a clone, not after a rollback).
     #[must_use]
     pub fn new(keys: &StreamKeys, stream: StreamId, epoch: u64, writer: [u8; 32], at: Position) -> Self {
-        Self { keys: keys.writer(stream, epoch, &writer), stream, epoch, writer, position: at }
+        let vault = keys.vault();
+        Self { keys: keys.writer(stream, epoch, &writer), vault, stream, epoch, writer, position: at }
     }
 
     /// Seals entries as the next frame. Nothing is sealed if there is an error.
@@ -76,6 +78,7 @@ impl FrameWriter {
             .collect();
         let mut frame = SealedFrame {
             version: VERSION,
+            vault: self.vault,
             stream: self.stream,
             index,
             epoch: self.epoch,
