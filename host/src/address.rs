@@ -89,15 +89,16 @@ impl EnclaveAddress {
     /// Connects and says what the connection is for.
     pub(crate) async fn open(&self, hello: LinkHello) -> Result<Box<dyn ByteStream>, ConnectError> {
         let frame = frame::enclose(&codec::encode(&hello)?, LINK_FRAME_LEN)?;
-        let mut stream = match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
-            Ok(connected) => {
-                connected.map_err(|source| ConnectError::Connect { address: self.clone(), source })?
-            }
-            Err(_) => return Err(ConnectError::Timeout { address: self.clone() }),
+        let opened = async {
+            let connected = self.connect().await;
+            let mut stream =
+                connected.map_err(|source| ConnectError::Connect { address: self.clone(), source })?;
+            let sent = stream.write_all(&frame).await;
+            sent.map_err(|source| ConnectError::Hello { address: self.clone(), source })?;
+            Ok(stream)
         };
-        let sent = stream.write_all(&frame).await;
-        sent.map_err(|source| ConnectError::Hello { address: self.clone(), source })?;
-        Ok(stream)
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, opened).await;
+        opened.unwrap_or_else(|_| Err(ConnectError::Timeout { address: self.clone() }))
     }
 
     async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {

@@ -42,7 +42,9 @@ impl Admin {
             tokio::select! {
                 () = stopped(&mut stop) => break,
                 _ = upkeep.tick() => self.telemetry.upkeep(),
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => if let Err(error) = ended {
+                    tracing::error!(%error, "an admin connection's task failed");
+                },
                 Ok((tcp, _)) = listener.accept(), if connections.len() < CONNECTIONS => {
                     connections.spawn(Arc::clone(&self).connection(tcp));
                 }

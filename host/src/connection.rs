@@ -129,7 +129,11 @@ impl Relay {
         // 4.
         match timeout_at(deadline, start.into_stream(config)).await {
             Ok(Ok(stream)) => Ok((kind, stream)),
-            Ok(Err(_)) => Err(Ended(kind, "handshake_refused")),
+            Ok(Err(error)) => {
+                // The reason says what is wrong with a certificate, such as its dates by the host's clock.
+                tracing::debug!(kind = kind.name(), %error, "handshake refused");
+                Err(Ended(kind, "handshake_refused"))
+            }
             Err(_) => Err(Ended(kind, "handshake_timeout")),
         }
     }

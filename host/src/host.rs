@@ -85,6 +85,9 @@ pub enum StartError {
 /// Why a running host ended other than by a stop.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// One of its tasks ended although nobody asked it to.
+    #[error("a part of the host ended")]
+    Ended,
     /// One of its tasks died.
     #[error("a part of the host died")]
     Task(#[from] tokio::task::JoinError),
@@ -124,7 +127,7 @@ impl Host {
     /// store. The storage link stays up until the last connection has ended.
     ///
     /// # Errors
-    /// [`RunError`] if a part of it panicked.
+    /// [`RunError`] if a part of it ended by itself.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self { options, agents, admin, addresses: _, gate, store, telemetry, data } = self;
         let (accepting, link, serving) =
@@ -144,10 +147,9 @@ impl Host {
 
         tokio::select! {
             () = stop => {}
-            // None of them ends unasked but by a panic.
-            ended = &mut listener => return Ok(ended?),
-            ended = &mut storage_link => return Ok(ended?),
-            ended = &mut answers => return Ok(ended?),
+            ended = &mut listener => return Err(ended.err().map_or(RunError::Ended, RunError::Task)),
+            ended = &mut storage_link => return Err(ended.err().map_or(RunError::Ended, RunError::Task)),
+            ended = &mut answers => return Err(ended.err().map_or(RunError::Ended, RunError::Task)),
         }
         tracing::info!("stopping");
         accepting.send_replace(true);

@@ -50,29 +50,45 @@ pub struct Options {
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Open connections in total; those that have not passed the gate get at most half of them.
-    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.max_connections, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub max_connections: u32,
     /// Open connections per peer: an IPv4 address, or an IPv6 /64 network.
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.max_connections_per_peer, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections_per_peer: u32,
     /// Introductions per minute and peer; as many may come at once after a quiet minute.
-    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.introductions_per_minute_per_peer, value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub introductions_per_minute_per_peer: u32,
     /// Longest TLS handshake.
-    #[arg(long, value_name = "SECS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECS", default_value_t = Limits::DEFAULT.handshake_timeout_secs, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub handshake_timeout_secs: u64,
     /// Longest introduction, from the handshake to the grant; a slow TPM needs several seconds.
-    #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECS", default_value_t = Limits::DEFAULT.introduction_timeout_secs, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub introduction_timeout_secs: u64,
     /// A session in which no byte moves for this long is closed.
-    #[arg(long, value_name = "SECS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECS", default_value_t = Limits::DEFAULT.session_idle_secs, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub session_idle_secs: u64,
     /// Time given to open connections when the host stops.
-    #[arg(long, value_name = "SECS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=600))]
+    #[arg(long, value_name = "SECS", default_value_t = Limits::DEFAULT.drain_secs, value_parser = clap::value_parser!(u64).range(0..=600))]
     pub drain_secs: u64,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 impl Limits {
+    const DEFAULT: Self = Self {
+        max_connections: 8192,
+        max_connections_per_peer: 1024,
+        introductions_per_minute_per_peer: 120,
+        handshake_timeout_secs: 10,
+        introduction_timeout_secs: 120,
+        session_idle_secs: 900,
+        drain_secs: 3,
+    };
+
     /// Longest TLS handshake.
     #[must_use]
     pub fn handshake(&self) -> Duration {

@@ -130,7 +130,7 @@ fn store_answer(store: &Store, telemetry: &Telemetry, request: StorageRequest) -
             }
             done(result)
         }
-        StorageRequest::Heads => StorageReply::Heads(store.heads()),
+        StorageRequest::Heads => store.heads().map_or_else(StorageReply::Failed, StorageReply::Heads),
         StorageRequest::ReadBoot => store.read_boot().map_or_else(StorageReply::Failed, StorageReply::Boot),
         StorageRequest::ReadFrames { stream, from } => {
             store.read_frames(stream, from).map_or_else(StorageReply::Failed, StorageReply::Frames)

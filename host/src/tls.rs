@@ -126,3 +126,41 @@ fn generate() -> Result<(CertificateDer<'static>, PrivatePkcs8KeyDer<'static>), 
     let certificate = params.self_signed(&key)?;
     Ok((certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outer() -> (tempfile::TempDir, OuterTls) {
+        let dir = tempfile::tempdir().unwrap();
+        let tls = OuterTls::load_or_generate(&DataDir::open(dir.path()).unwrap()).unwrap();
+        (dir, tls)
+    }
+
+    #[test]
+    fn the_certificate_is_kept_and_its_key_is_private() {
+        let (dir, tls) = outer();
+        let again = OuterTls::load_or_generate(&DataDir::open(dir.path()).unwrap()).unwrap();
+        assert_eq!(tls.certificate, again.certificate);
+        let mode = dir.path().join("tls/key.der").metadata().unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_authority_beyond_the_limit_or_not_a_certificate_is_refused() {
+        let (_dir, tls) = outer();
+        let long = tls.relay(&[0x30; CERTIFICATE_LEN + 1]);
+        assert!(matches!(long, Err(AuthorityError::TooLong { len }) if len == CERTIFICATE_LEN + 1));
+        assert!(matches!(tls.relay(&[0x30; CERTIFICATE_LEN]), Err(AuthorityError::Anchor(_))));
+        assert!(matches!(tls.relay(&[]), Err(AuthorityError::Anchor(_))));
+    }
+
+    #[test]
+    fn b8_no_configuration_resumes_or_takes_early_data() {
+        let (_dir, tls) = outer();
+        for config in [tls.introduce().unwrap(), tls.relay(&tls.certificate).unwrap()] {
+            assert!(!config.session_storage.can_cache() && !config.ticketer.enabled());
+            assert_eq!((config.send_tls13_tickets, config.max_early_data_size), (0, 0));
+        }
+    }
+}

@@ -5,7 +5,8 @@
 mod support;
 
 use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
-use support::{Authority, Identity, Rig, connect, refusal, self_signed};
+use rustls::HandshakeKind;
+use support::{Authority, Identity, Rig, client, connect, connect_as, refusal, self_signed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vouchsafe_protocol::link::{ALPN_INTRODUCE, ALPN_RELAY, ALPN_SESSION, EnclaveState, LinkHello};
 
@@ -87,6 +88,22 @@ async fn b8_an_earlier_authority_is_refused_after_a_new_announcement() {
     let identity = before.issue(|_| {});
     refusal(rig.addresses.agents, &[ALPN_RELAY], Some(&identity)).await;
     assert_passes(&mut rig, &after).await;
+}
+
+#[tokio::test]
+async fn b8_a_second_connection_of_a_client_is_a_full_handshake() {
+    let authority = Authority::new();
+    let (mut rig, _storage) = Rig::serving(&authority, &[]).await;
+    let client = client(&[ALPN_RELAY], Some(&authority.issue(|_| {})));
+    for _ in 0..2 {
+        let mut agent = connect_as(rig.addresses.agents, client.clone()).await.unwrap();
+        agent.write_all(b".").await.unwrap();
+        let (_, mut enclave) = rig.agents.recv().await.unwrap();
+        // An answer, so that the client has read whatever tickets there are.
+        enclave.write_all(b".").await.unwrap();
+        agent.read_exact(&mut [0]).await.unwrap();
+        assert_eq!(agent.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+    }
 }
 
 #[tokio::test]

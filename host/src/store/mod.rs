@@ -163,11 +163,11 @@ impl Store {
     }
 
     /// Streams that have frames, and how many.
-    #[must_use]
-    pub fn heads(&self) -> Vec<(StreamId, u64)> {
-        self.lock()
-            .map(|heads| heads.frames.iter().map(|(&stream, &len)| (stream, len)).collect())
-            .unwrap_or_default()
+    ///
+    /// # Errors
+    /// [`StorageFailure::Io`] if a write died half-way, so that the numbers may be wrong.
+    pub fn heads(&self) -> Result<Vec<(StreamId, u64)>, StorageFailure> {
+        Ok(self.lock()?.frames.iter().map(|(&stream, &len)| (stream, len)).collect())
     }
 
     /// Frames from an index on: at most [`READ_FRAMES`] and as fit into one reply; none at the end.

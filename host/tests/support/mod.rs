@@ -181,12 +181,8 @@ pub(crate) fn self_signed() -> Identity {
     Identity(params.self_signed(&key).unwrap().der().clone(), key)
 }
 
-/// Connects with the outer TLS.
-pub(crate) async fn connect(
-    address: SocketAddr,
-    alpn: &[&[u8]],
-    identity: Option<&Identity>,
-) -> std::io::Result<TlsStream<TcpStream>> {
+/// How a client connects with the outer TLS.
+pub(crate) fn client(alpn: &[&[u8]], identity: Option<&Identity>) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -201,8 +197,25 @@ pub(crate) async fn connect(
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = alpn.iter().map(|alpn| alpn.to_vec()).collect();
+    Arc::new(config)
+}
+
+/// Connects with the outer TLS.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    alpn: &[&[u8]],
+    identity: Option<&Identity>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_as(address, client(alpn, identity)).await
+}
+
+/// Connects as a given client, which may remember earlier sessions.
+pub(crate) async fn connect_as(
+    address: SocketAddr,
+    client: Arc<ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await?;
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("vouchsafe-host").unwrap(), tcp).await
+    TlsConnector::from(client).connect(ServerName::try_from("vouchsafe-host").unwrap(), tcp).await
 }
 
 /// Connects, sends, and returns why the host refused. In TLS 1.3 a client learns of the refusal of its
