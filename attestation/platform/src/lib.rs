@@ -9,6 +9,7 @@ mod config;
 mod entropy;
 mod error;
 mod files;
+mod machine_seal;
 pub mod sealed;
 pub mod sim;
 pub mod snp;
@@ -18,7 +19,7 @@ use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
 
-//pub use config::{PlatformConfig, open, open_attester};
+pub use config::{PlatformConfig, open, open_attester};
 pub use entropy::{EntropyError, EntropyWatch};
 pub use error::PlatformError;
 

@@ -2,7 +2,7 @@
 
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use rsa::pkcs8::EncodePublicKey;
+use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use vouchsafe_crypto::secret::SecretBytes;
 use vouchsafe_protocol::anchors::SimulatedRoot;
@@ -31,7 +31,51 @@ pub struct SimulatedPki {
     asvk: Vec<u8>,
 }
 
+/// A PKI as files in a directory: certificates in DER and private keys in PKCS#8.
+pub struct PkiFiles {
+    /// `ark.der`
+    pub ark: Vec<u8>,
+    /// `ask.der`
+    pub ask: Vec<u8>,
+    /// `asvk.der`
+    pub asvk: Vec<u8>,
+    /// `ark-key.pk8`, for its owner's eyes only.
+    pub ark_key: SecretBytes,
+    /// `ask-key.pk8`, likewise.
+    pub ask_key: SecretBytes,
+}
+
 impl SimulatedPki {
+    /// The files to keep it in, so that chips can be made later.
+    ///
+    /// # Errors
+    /// [`SimulationError::Key`].
+    pub fn to_files(&self) -> Result<PkiFiles, SimulationError> {
+        let pkcs8 = |key: &RsaPrivateKey| {
+            let der = key.to_pkcs8_der().map_err(|_| SimulationError::Key)?;
+            Ok(SecretBytes::new(der.as_bytes().to_vec()))
+        };
+        Ok(PkiFiles {
+            ark: self.ark.clone(),
+            ask: self.ask.clone(),
+            asvk: self.asvk.clone(),
+            ark_key: pkcs8(&self.ark_key)?,
+            ask_key: pkcs8(&self.ask_key)?,
+        })
+    }
+
+    /// A PKI from its files.
+    ///
+    /// # Errors
+    /// [`SimulationError::Key`] if a private key cannot be read.
+    pub fn from_files(product: Product, files: PkiFiles) -> Result<Self, SimulationError> {
+        let PkiFiles { ark, ask, asvk, ark_key, ask_key } = files;
+        let key = |pkcs8: &SecretBytes| {
+            RsaPrivateKey::from_pkcs8_der(pkcs8.expose_secret()).map_err(|_| SimulationError::Key)
+        };
+        Ok(Self { product, ark_key: key(&ark_key)?, ask_key: key(&ask_key)?, ark, ask, asvk })
+    }
+
     /// Makes a PKI with fresh keys. Takes a fraction of a second.
     ///
     /// # Errors

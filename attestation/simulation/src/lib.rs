@@ -11,7 +11,7 @@ mod chip;
 mod random;
 mod report;
 
-pub use authority::SimulatedPki;
+pub use authority::{PkiFiles, SimulatedPki};
 pub use certificate::{AmdExtensionValue, Validity, VekSpec};
 pub use chip::{ChipFiles, SimulatedChip};
 pub use report::{REPORT_LEN, ReportBuilder, field};

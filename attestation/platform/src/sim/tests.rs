@@ -1,0 +1,214 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+use vouchsafe_attestation::statement::introduction;
+use vouchsafe_attestation::{AppraisalError, ChainCache, Residency, TrustAnchors, appraise};
+use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
+use vouchsafe_protocol::id::{AnchorClass, VaultId};
+use vouchsafe_protocol::policy::{
+    Accept, BitRule, ChipRule, HostDataRule, Permission, PlatformInfoRules, SnpAccept, Tcb, TcbFloor,
+};
+
+use super::*;
+
+/// A moment within the validity of simulated certificates: 2026-01-01.
+const NOW: u64 = 1_767_225_600;
+
+fn config(dir: &TempDir, machine: &str) -> SimConfig {
+    SimConfig { creation: Creation::IfMissing, ..SimConfig::new(dir.path().join("fleet"), machine) }
+}
+
+fn machine(dir: &TempDir, name: &str) -> SimPlatform {
+    SimPlatform::open(&config(dir, name)).unwrap()
+}
+
+fn refusal(result: Result<Key32, PlatformError>) -> SimError {
+    match result {
+        Err(PlatformError::Sim(error)) => error,
+        Err(error) => panic!("another error: {error:?}"),
+        Ok(_) => panic!("the root key came back"),
+    }
+}
+
+fn accept(machine: &SimPlatform) -> Accept {
+    let zero = Tcb { fmc: 0, boot_loader: 0, tee: 0, snp: 0, microcode: 0 };
+    Accept::Snp(SnpAccept {
+        products: vec![PRODUCT],
+        measurements: vec![machine.measurement()],
+        tcb_floors: vec![TcbFloor { product: PRODUCT, tcb: zero }],
+        provisional_firmware: Permission::Forbidden,
+        platform_info: PlatformInfoRules {
+            smt: BitRule::Any,
+            tsme: BitRule::Any,
+            ecc: BitRule::Any,
+            rapl_disabled: BitRule::Any,
+            ciphertext_hiding: BitRule::Any,
+            alias_check_complete: BitRule::Required,
+            iommu_write_safe: BitRule::Any,
+            tio: BitRule::Any,
+            unknown_bits: Permission::Forbidden,
+        },
+        vmpl: 0,
+        chip: ChipRule::Allow(vec![machine.chip_id()]),
+        debug: Permission::Forbidden,
+        min_report_version: 3,
+        host_data: HostDataRule::AnyHostData,
+        reserved_fields: Permission::Forbidden,
+    })
+}
+
+#[test]
+fn a_simulated_machine_is_accepted_by_the_verifier_from_end_to_end() {
+    let dir = TempDir::new().unwrap();
+    let (mut vault, mut agent) = (machine(&dir, "vault"), machine(&dir, "agent"));
+    assert_eq!(vault.root(), agent.root());
+    assert_ne!(vault.chip_id(), agent.chip_id());
+    let root = fleet_root(&dir.path().join("fleet")).unwrap();
+    let anchors = Anchors { amd: AmdAnchors::Simulated(vec![root]), tpm: vec![] };
+    let anchors = TrustAnchors::new(&anchors).unwrap();
+    let id = VaultId { class: AnchorClass::Simulated, digest: [7; 32] };
+    let statement = introduction(b"challenge", &[1; 32], b"key", &"role".parse().unwrap(), &id);
+
+    let rule = accept(&agent);
+    let judge = |evidence: &Evidence| {
+        let rules = std::slice::from_ref(&rule);
+        appraise(evidence, &statement, rules, &anchors, Residency::NotATpm, NOW, &mut ChainCache::new())
+    };
+    let appraisal = judge(&agent.evidence(&statement, &[]).unwrap()).unwrap();
+    assert_eq!(appraisal.anchor_class, AnchorClass::Simulated);
+    let other_chip = judge(&vault.evidence(&statement, &[]).unwrap());
+    assert!(matches!(other_chip, Err(AppraisalError::SnpRule(_))), "{other_chip:?}");
+}
+
+#[test]
+fn the_root_key_comes_back_on_the_same_machine() {
+    let dir = TempDir::new().unwrap();
+    let root = random::key().unwrap();
+    let sealed = machine(&dir, "vault").seal(&root).unwrap();
+    assert!(!sealed.windows(32).any(|window| window == root.expose_secret()));
+    let mut again = SimPlatform::open(&SimConfig::new(dir.path().join("fleet"), "vault")).unwrap();
+    assert!(again.unseal(&sealed).unwrap().ct_eq(root.expose_secret()));
+}
+
+#[test]
+fn another_machine_is_refused_as_such() {
+    let (dir, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let sealed = machine(&dir, "vault").seal(&random::key().unwrap()).unwrap();
+    assert!(matches!(refusal(machine(&dir, "agent").unseal(&sealed)), SimError::OtherMachine));
+    assert!(matches!(refusal(machine(&elsewhere, "vault").unseal(&sealed)), SimError::OtherMachine));
+}
+
+#[test]
+fn other_code_is_refused_as_such() {
+    let dir = TempDir::new().unwrap();
+    let sealed = machine(&dir, "vault").seal(&random::key().unwrap()).unwrap();
+    let other = SimConfig { image: "other".to_owned(), ..config(&dir, "vault") };
+    assert!(matches!(
+        refusal(SimPlatform::open(&other).unwrap().unseal(&sealed)),
+        SimError::OtherMeasurement
+    ));
+}
+
+#[test]
+fn changed_sealed_bytes_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let mut vault = machine(&dir, "vault");
+    let sealed = vault.seal(&random::key().unwrap()).unwrap();
+    let mut altered = sealed.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    assert!(matches!(refusal(vault.unseal(&altered)), SimError::Altered));
+
+    // A machine that lies about what it is still has another key.
+    let SealedBody::Sim(mut lying) = sealed::decode(&sealed).unwrap().body else { panic!("not simulated") };
+    let mut agent = machine(&dir, "agent");
+    lying.binding = agent.binding();
+    let lying = sealed::encode(SealedBody::Sim(lying)).unwrap();
+    assert!(matches!(refusal(agent.unseal(&lying)), SimError::Altered));
+
+    for bit in 0..sealed.len() * 8 {
+        let mut flipped = sealed.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(vault.unseal(&flipped).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn it_counts_by_one_and_remembers() {
+    let dir = TempDir::new().unwrap();
+    let mut vault = machine(&dir, "vault");
+    assert!(matches!(vault.counter(), Err(PlatformError::NotUnsealed)));
+    assert!(matches!(vault.increment(), Err(PlatformError::NotUnsealed)));
+    let sealed = vault.seal(&random::key().unwrap()).unwrap();
+    assert_eq!(vault.counter().unwrap(), Some(0));
+    assert_eq!(vault.increment().unwrap(), 1);
+    let mut again = machine(&dir, "vault");
+    again.unseal(&sealed).unwrap();
+    assert_eq!(again.counter().unwrap(), Some(1));
+
+    let path = dir.path().join("fleet/machines/vault/counter");
+    fs::write(&path, [0; 7]).unwrap();
+    assert!(matches!(again.counter(), Err(PlatformError::Sim(SimError::Damaged { .. }))));
+}
+
+#[test]
+fn a_machine_is_made_only_when_told() {
+    let dir = TempDir::new().unwrap();
+    let fleet = dir.path().join("fleet");
+    let missing = |name| SimPlatform::open(&SimConfig::new(fleet.clone(), name)).err().unwrap();
+    assert!(matches!(missing("vault"), SimError::NoMachine { .. }));
+    assert!(!fleet.exists());
+    machine(&dir, "vault");
+    assert!(matches!(missing("agent"), SimError::NoMachine { .. }));
+    for name in ["", "a/b", "..", "A", &"a".repeat(65)] {
+        assert!(matches!(missing(name), SimError::Name), "{name}");
+    }
+}
+
+#[test]
+fn an_unfinished_machine_is_made_anew() {
+    let dir = TempDir::new().unwrap();
+    let machines = dir.path().join("fleet/machines");
+    files_private(&machines.join("vault.new"));
+    files_private(&dir.path().join("fleet"));
+    fs::write(machines.join("vault.new/vcek.der"), b"part").unwrap();
+    machine(&dir, "vault");
+    assert!(!machines.join("vault.new").exists());
+}
+
+#[test]
+fn a_directory_that_others_may_enter_is_refused() {
+    let dir = TempDir::new().unwrap();
+    machine(&dir, "vault");
+    let fleet = dir.path().join("fleet");
+    for path in [fleet.join("machines/vault"), fleet.clone()] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        let error = SimPlatform::open(&SimConfig::new(fleet.clone(), "vault")).err().unwrap();
+        assert!(matches!(error, SimError::Mode { mode: 0o750, .. }), "{error:?}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    SimPlatform::open(&SimConfig::new(fleet, "vault")).unwrap();
+}
+
+#[test]
+fn it_has_no_tpm() {
+    let dir = TempDir::new().unwrap();
+    let mut vault = machine(&dir, "vault");
+    assert_eq!(vault.kind(), PlatformKind::Sim);
+    assert_eq!(vault.tpm_keys().unwrap(), None);
+    let blob = CredentialBlob { id_object: vec![], encrypted_secret: vec![] };
+    assert!(matches!(vault.activate(&blob), Err(PlatformError::NoTpm)));
+}
+
+#[test]
+fn the_measurement_is_the_documented_one() {
+    let mut preimage = b"vouchsafe/1/simulated-measurement".to_vec();
+    preimage.extend_from_slice(&[0, 0, 0, 3]);
+    preimage.extend_from_slice(b"abc");
+    assert_eq!(measurement("abc"), LaunchDigest(digest::sha384(&[&preimage])));
+}
+
+fn files_private(path: &Path) {
+    crate::files::create_private_dir(path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+}
