@@ -1,0 +1,163 @@
+//! A serving core and everything that is shared around it: its lock, what is durable, how it ends.
+//!
+//! INVARIANT: the core is taken out, and with that dropped, as soon as an append fails or is lost. What it
+//! holds in memory may then be ahead of what is stored; whoever comes later finds nothing to ask.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, watch};
+use vouchsafe_enclave::{Core, Durable, KernelPorts, Pending};
+use zeroize::Zeroizing;
+
+use crate::session_tls::SessionTls;
+use crate::storage::Storage;
+
+/// The vault does not serve any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// How far a vault is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    /// It serves.
+    Serving,
+    /// It takes nothing new; what is durable may still leave.
+    Draining,
+    /// It has no core any more.
+    Ended,
+}
+
+struct Inner {
+    core: Box<Core>,
+    ports: KernelPorts,
+}
+
+/// A serving core.
+pub(crate) struct Vault {
+    inner: Mutex<Option<Inner>>,
+    /// Something may be waiting to be cut.
+    work: Notify,
+    /// A session released the answer to a seal.
+    sealed: Notify,
+    durable: watch::Sender<Durable>,
+    life: watch::Sender<Life>,
+    storage: Storage,
+    tls: SessionTls,
+}
+
+impl Vault {
+    /// `durable` is what the first append made durable.
+    pub(crate) fn new(core: Box<Core>, durable: Durable, storage: Storage, tls: SessionTls) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::new(Some(Inner { core, ports: KernelPorts })),
+            work: Notify::new(),
+            sealed: Notify::new(),
+            durable: watch::Sender::new(durable),
+            life: watch::Sender::new(Life::Serving),
+            storage,
+            tls,
+        })
+    }
+
+    /// Runs `call` on the core, alone. It must not block.
+    ///
+    /// # Errors
+    /// [`Gone`]. A panic inside the core is a broken invariant: nobody gets at that core again.
+    pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Core, &mut KernelPorts) -> T) -> Result<T, Gone> {
+        match self.inner.lock() {
+            Ok(mut inner) => match inner.as_mut() {
+                Some(Inner { core, ports }) => Ok(call(core, ports)),
+                None => Err(Gone),
+            },
+            Err(_) => {
+                self.end();
+                Err(Gone)
+            }
+        }
+    }
+
+    /// Tells the committer that there may be something to cut.
+    pub(crate) fn wake(&self) {
+        self.work.notify_one();
+    }
+
+    /// Returns when there may be something to cut.
+    pub(crate) async fn work(&self) {
+        self.work.notified().await;
+    }
+
+    /// An operator's seal has been answered.
+    pub(crate) fn ask_to_seal(&self) {
+        self.sealed.notify_one();
+    }
+
+    /// Returns when an operator's seal has been answered.
+    pub(crate) async fn seal_asked(&self) {
+        self.sealed.notified().await;
+    }
+
+    /// An append came back. Only the committer calls this.
+    pub(crate) fn stored(&self, durable: Durable) {
+        self.durable.send_modify(|known| *known = known.max(durable));
+    }
+
+    /// What is durable, as it grows. Whoever holds one is waited for when the vault drains.
+    pub(crate) fn durable(&self) -> watch::Receiver<Durable> {
+        self.durable.subscribe()
+    }
+
+    /// Returns when nobody holds a receiver of [`Self::durable`].
+    pub(crate) async fn drained(&self) {
+        self.durable.closed().await;
+    }
+
+    pub(crate) fn life(&self) -> watch::Receiver<Life> {
+        self.life.subscribe()
+    }
+
+    /// Takes nothing new.
+    pub(crate) fn drain(&self) {
+        self.life.send_modify(|life| *life = Life::Draining.max(*life));
+    }
+
+    /// Drops the core, now, and ends everything around it.
+    pub(crate) fn end(&self) {
+        let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        drop(inner);
+        self.life.send_replace(Life::Ended);
+        self.wake();
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(crate) fn tls(&self) -> &SessionTls {
+        &self.tls
+    }
+}
+
+/// Waits until a reply is covered, and releases it.
+///
+/// # Errors
+/// [`Gone`] if the vault ends first: the reply is dropped unsent.
+pub(crate) async fn release(
+    mut pending: Pending,
+    durable: &mut watch::Receiver<Durable>,
+    life: &mut watch::Receiver<Life>,
+) -> Result<Zeroizing<Vec<u8>>, Gone> {
+    loop {
+        let reached = *durable.borrow_and_update();
+        pending = match pending.release(&reached) {
+            Ok(bytes) => return Ok(bytes),
+            Err(pending) => pending,
+        };
+        tokio::select! {
+            changed = durable.changed() => changed.map_err(|_| Gone)?,
+            ended = life.wait_for(|life| *life == Life::Ended) => {
+                drop(ended);
+                return Err(Gone);
+            }
+        }
+    }
+}
