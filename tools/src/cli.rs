@@ -1,0 +1,244 @@
+//! The commands, their flags, and the way from arguments to an exit code.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::commands::audit::AuditCommand;
+use crate::commands::dev::DevArgs;
+use crate::commands::init::InitArgs;
+use crate::commands::introduce::IntroduceArgs;
+use crate::commands::kv::KvCommand;
+use crate::commands::operator::OperatorCommand;
+use crate::commands::pin::PinCommand;
+use crate::commands::role::RoleCommand;
+use crate::commands::status::StatusArgs;
+use crate::commands::{audit, completion, dev, init, introduce, kv, operator, pin, role, seal, status};
+use crate::context::Context;
+use crate::evidence::EvidenceCommand;
+use crate::failure::Failure;
+use crate::output::{Format, Output, print_failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  See the whole thing on a simulated platform:
+    vouchsafe dev
+
+  Make a vault, write a secret, read it as an attested agent:
+    vouchsafe init --trust-shown-platform --anchor cloud-vtpm=ek-roots.pem
+    vouchsafe role apply billing.toml
+    vouchsafe kv put kv/billing/db @password.txt
+    vouchsafe introduce --role billing --platform tpm
+    vouchsafe kv get kv/billing/db
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
+
+/// A secrets vault that is attested, and whose agents get secrets because their hardware vouches for them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vouchsafe",
+    bin_name = "vouchsafe",
+    version,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// How results are printed
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "text|json"
+    )]
+    output: Format,
+    /// Directory of the pin, operators' keys and identities [default: ~/.vouchsafe]
+    #[arg(long, global = true, env = "VOUCHSAFE_DIR", value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Where vouchsafe-host listens [default: as remembered in the directory, else 127.0.0.1:8600]
+    #[arg(long, global = true, env = "VOUCHSAFE_ADDRESS", value_name = "HOST:PORT", value_parser = address)]
+    address: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read and verify the log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  vouchsafe completion bash > /etc/bash_completion.d/vouchsafe\n  \
+        vouchsafe completion zsh > ~/.zfunc/_vouchsafe")]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Run a whole vault on the simulated platform, to try things out
+    Dev(DevArgs),
+    /// Look at evidence, and check it with the vault's own verifier
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  vouchsafe evidence inspect report.bin\n  \
+        vouchsafe evidence check ../shared/evidence"
+    )]
+    Evidence(EvidenceCommand),
+    /// Make a vault in an enclave that has none, and pin it
+    Init(InitArgs),
+    /// Attest this machine to the vault, and keep the identity that it grants
+    Introduce(IntroduceArgs),
+    /// Read, write and manage secrets
+    #[command(subcommand)]
+    Kv(KvCommand),
+    /// Operators' keys
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// What this directory knows of its vault
+    #[command(subcommand)]
+    Pin(PinCommand),
+    /// Load and look at policy
+    #[command(subcommand)]
+    Role(RoleCommand),
+    /// Make the vault forget every key until its enclave is started again
+    #[command(
+        after_help = "Examples:\n  vouchsafe seal\n\nTo serve again, restart vouchsafe-enclave on the same \
+        machine; no operator is needed for that."
+    )]
+    Seal,
+    /// What the vault is and does
+    Status(StatusArgs),
+}
+
+/// Runs the command line and returns its exit code: 0 done, 1 refused or failed, 2 wrong usage.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &arguments),
+    };
+    let format = cli.output;
+    match execute(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let failure = Failure::of(&error);
+            print_failure(&failure, format);
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+/// Help and version go to standard output; wrong usage is an error like any other.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let pairs = arguments.windows(2);
+    let json = arguments.iter().any(|argument| argument == "--output=json")
+        || pairs
+            .into_iter()
+            .any(|pair| matches!(pair, [flag, value] if flag == "--output" && value == "json"));
+    if json && error.use_stderr() {
+        print_failure(&Failure::usage(error), Format::Json);
+    } else if error.print().is_err() {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn execute(cli: Cli) -> Result<u8> {
+    let format = cli.output;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let Some(done) = runtime.block_on(dispatch(cli))? else { return Ok(0) };
+    let passed = done.passed;
+    done.print(format).context("cannot write to standard output")?;
+    Ok(u8::from(!passed))
+}
+
+/// `None` for what has printed by itself.
+async fn dispatch(cli: Cli) -> Result<Option<Output>> {
+    let Cli { output: format, dir, address, command } = cli;
+    let context = || Context::new(dir.as_deref(), address.clone());
+    Ok(Some(match command {
+        Command::Audit(command) => audit::run(command, &context()?).await?,
+        Command::Completion { shell } => {
+            completion::print(shell).context("cannot write to standard output")?;
+            return Ok(None);
+        }
+        Command::Dev(args) => {
+            dev::run(args, dir, format).await?;
+            return Ok(None);
+        }
+        Command::Evidence(command) => evidence(command, format)?,
+        Command::Init(args) => init::run(args, &context()?).await?,
+        Command::Introduce(args) => introduce::run(args, &context()?).await?,
+        Command::Kv(command) => kv::run(command, &context()?).await?,
+        Command::Operator(command) => operator::run(command, &context()?)?,
+        Command::Pin(command) => pin::run(command, &context()?)?,
+        Command::Role(command) => role::run(command, &context()?).await?,
+        Command::Seal => seal::run(&context()?).await?,
+        Command::Status(args) => status::run(args, &context()?).await?,
+    }))
+}
+
+/// Evidence is of no vault; its command formats for itself.
+fn evidence(command: EvidenceCommand, format: Format) -> Result<Output> {
+    let mut bytes = Vec::new();
+    let code = command.run(format == Format::Json, &mut bytes)?;
+    let text = String::from_utf8(bytes).context("the report is not text")?;
+    let json = match format {
+        Format::Json => serde_json::from_str(&text).context("the report is not JSON")?,
+        Format::Text => serde_json::Value::Null,
+    };
+    Ok(Output::new(text, json).failed_if(code != 0))
+}
+
+/// `HOST:PORT`, a name or a numeric address.
+fn address(text: &str) -> Result<String, &'static str> {
+    let (host, port) = text.rsplit_once(':').ok_or("an address is HOST:PORT, as in 127.0.0.1:8600")?;
+    let valid = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    if valid { Ok(text.to_owned()) } else { Err("an address is HOST:PORT, as in 127.0.0.1:8600") }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_and_says_what_it_does() {
+        fn check(command: &mut clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.get_name() == "help" {
+                return;
+            }
+            assert!(command.get_about().is_some(), "{path} has no description");
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{path} has no examples");
+            for child in command.get_subcommands_mut() {
+                check(child, &path);
+            }
+        }
+        check(&mut Cli::command(), "");
+    }
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        assert!(address("vault.example:8600").is_ok() && address("[::1]:1").is_ok());
+        for text in ["", "x", ":1", "x:", "x:0", "x:65536", "8600"] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+}

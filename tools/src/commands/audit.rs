@@ -1,0 +1,126 @@
+//! `vouchsafe audit`: read the log, take a copy of it, verify it without trusting anybody.
+
+mod archive;
+mod entry;
+mod verify;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use serde_json::json;
+use vouchsafe_protocol::link::StreamId;
+
+use self::archive::Archive;
+use crate::context::Context;
+use crate::failure::Problem;
+use crate::output::Output;
+use crate::progress::during;
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Save the log, the key that opens its audit part, and signed checkpoints, to verify them offline
+    #[command(
+        after_help = "Examples:\n  vouchsafe audit export ./log-2026-10\n  vouchsafe audit verify ./log-2026-10"
+    )]
+    Export {
+        /// A directory that does not exist yet; it is made with mode 0700
+        directory: PathBuf,
+    },
+    /// Print the newest entries: who, what, when, decision
+    #[command(
+        after_help = "Examples:\n  vouchsafe audit tail\n  vouchsafe audit tail -n 100 --stream access\n\n\
+        The log is verified before anything of it is printed; see 'audit verify'."
+    )]
+    Tail {
+        /// How many entries
+        #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+        lines: usize,
+        /// Which log
+        #[arg(long, value_enum, default_value_t)]
+        stream: Which,
+    },
+    /// Verify the log: every frame, every leaf, every tree against signed checkpoints, and receipts
+    #[command(
+        after_help = "Examples:\n  Offline, from an export:\n    vouchsafe audit verify ./log-2026-10\n\n  \
+        From the running vault:\n    vouchsafe audit verify --live\n\n  With receipts that agents have kept:\n    \
+        vouchsafe audit verify ./log-2026-10 --receipt db.receipt"
+    )]
+    Verify {
+        /// A directory of 'audit export'
+        #[arg(required_unless_present = "live", conflicts_with = "live")]
+        directory: Option<PathBuf>,
+        /// Fetch the log from the vault now
+        #[arg(long)]
+        live: bool,
+        /// A receipt that must be in this log
+        #[arg(long = "receipt", value_name = "FILE")]
+        receipts: Vec<PathBuf>,
+    },
+}
+
+/// Which entries to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Which {
+    /// Reads, and everything refused
+    Access,
+    /// Both, by time
+    #[default]
+    All,
+    /// Every change
+    Journal,
+}
+
+impl Which {
+    fn has(self, stream: StreamId) -> bool {
+        match self {
+            Self::Access => matches!(stream, StreamId::Access { .. }),
+            Self::All => true,
+            Self::Journal => stream == StreamId::Journal,
+        }
+    }
+}
+
+/// Runs it.
+pub(crate) async fn run(command: AuditCommand, context: &Context) -> Result<Output> {
+    match command {
+        AuditCommand::Export { directory } => {
+            let archive = fetch(context).await?;
+            let report = verify::verify(&archive, &[])?;
+            archive.save(&directory)?;
+            let text = format!("{}\nsaved to {}", report.text(), directory.display());
+            let json = json!({ "directory": directory.display().to_string(), "verified": report.json() });
+            Ok(Output::new(text, json).about(archive.pin.vault_id))
+        }
+        AuditCommand::Tail { lines, stream } => {
+            let archive = fetch(context).await?;
+            let report = verify::verify(&archive, &[])?;
+            let mut entries: Vec<_> = report.entries().filter(|entry| stream.has(entry.stream)).collect();
+            entries.sort_by_key(|entry| entry.entry.at_secs);
+            let newest = entries.split_off(entries.len().saturating_sub(lines));
+            let text: Vec<String> = newest.iter().map(|entry| entry.line()).collect();
+            let json: Vec<_> = newest.iter().map(|entry| entry.json()).collect();
+            Ok(Output::new(text.join("\n"), json!({ "entries": json })).about(archive.pin.vault_id))
+        }
+        AuditCommand::Verify { directory, live: _, receipts } => {
+            let archive = match directory {
+                Some(directory) => Archive::load(&directory)?,
+                None => fetch(context).await?,
+            };
+            let receipts = receipts.iter().map(|path| archive::receipt(path)).collect::<Result<Vec<_>>>()?;
+            let report = verify::verify(&archive, &receipts).map_err(|error| {
+                let hint = "keep this copy: it is the evidence; do not trust the host that it came from";
+                error.context(Problem::new("log-refused", "the log does not verify").hint(hint))
+            })?;
+            Ok(Output::new(report.text(), report.json()).about(archive.pin.vault_id))
+        }
+    }
+}
+
+async fn fetch(context: &Context) -> Result<Archive> {
+    let conversation = context.as_operator(None).await?;
+    let fetched =
+        during("fetching the log", Archive::fetch(&conversation)).await.context("cannot fetch the log");
+    Ok(conversation.conclude(&context.home, fetched).await?.0)
+}

@@ -1,0 +1,93 @@
+//! One entry of the log, for people and for programs.
+
+use serde_json::{Value, json};
+use vouchsafe_protocol::link::StreamId;
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision};
+
+use super::archive::stream_name;
+use crate::context::rfc3339;
+use crate::failure::{code_of, kebab};
+
+/// An entry, and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) stream: StreamId,
+    pub(crate) leaf: u64,
+    pub(crate) entry: AuditEntry,
+}
+
+impl Placed {
+    /// One line.
+    pub(crate) fn line(&self) -> String {
+        let AuditEntry { blind: _, at_secs, actor, action, decision } = &self.entry;
+        let decision = match decision {
+            Decision::Allowed => "allowed".to_owned(),
+            Decision::Refused(code) => format!("refused ({})", code_of(*code)),
+        };
+        format!(
+            "{} {:>12} {:<24} {} {}",
+            rfc3339(*at_secs),
+            format!("{}#{}", stream_name(self.stream), self.leaf),
+            self::actor(actor),
+            self::action(action),
+            decision,
+        )
+    }
+
+    /// The same as JSON.
+    pub(crate) fn json(&self) -> Value {
+        let AuditEntry { blind: _, at_secs, actor, action, decision } = &self.entry;
+        json!({
+            "stream": stream_name(self.stream),
+            "leaf_index": self.leaf,
+            "at_secs": at_secs,
+            "actor": self::actor(actor),
+            "action": self::action(action),
+            "decision": match decision {
+                Decision::Allowed => "allowed",
+                Decision::Refused(_) => "refused",
+            },
+            "code": match decision {
+                Decision::Allowed => None,
+                Decision::Refused(code) => Some(code_of(*code)),
+            },
+        })
+    }
+}
+
+fn actor(actor: &Actor) -> String {
+    match actor {
+        Actor::Agent { role, identity, evidence: _ } => format!("agent {role} (identity {identity})"),
+        Actor::Operator(name) => format!("operator {name}"),
+        Actor::Unknown(role) => format!("unknown (asks for {role})"),
+        Actor::Vault => "vault".to_owned(),
+    }
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::AuditKey => "hand out the audit key".to_owned(),
+        Action::ChainHead { session, upto, head: _, signature: _ } => {
+            format!(
+                "sign requests up to {upto} of session {}",
+                hex::encode(session.get(..4).unwrap_or(session))
+            )
+        }
+        Action::EpochBegin { epoch } => format!("begin epoch {epoch}"),
+        Action::EpochEnd { epoch, access_size, access_root: _ } => {
+            format!("end epoch {epoch} after {access_size} access entries")
+        }
+        Action::Init => "init".to_owned(),
+        Action::Introduce { key: _, evidence: _, rule } => match rule {
+            Some(rule) => format!("introduce: {rule}"),
+            None => "introduce".to_owned(),
+        },
+        Action::Kv { operation, path, version } => {
+            let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
+            format!("kv {} {path}{version}", kebab(&format!("{operation:?}")))
+        }
+        Action::Look => "look".to_owned(),
+        Action::RoleApply { role, digest: _ } => format!("apply role {role}"),
+        Action::Seal => "seal".to_owned(),
+    }
+}

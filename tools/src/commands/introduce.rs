@@ -1,0 +1,185 @@
+//! `vouchsafe introduce`: attests this machine and keeps the identity.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use vouchsafe_client::{Expect, Introduced, Machine, introduce};
+use vouchsafe_platform::PlatformError;
+use vouchsafe_platform::sim::{Creation, SimConfig, SimPlatform};
+use vouchsafe_platform::snp::{SnpConfig, SnpPlatform};
+use vouchsafe_platform::tpm::{Tcti, TpmConfig, TpmPlatform};
+use vouchsafe_protocol::id::RoleName;
+
+use super::anchors::AnchorArgs;
+use crate::context::{Context, keep_identity, rfc3339};
+use crate::failure::Problem;
+use crate::output::{Output, warn};
+use crate::progress::during;
+
+const EXAMPLES: &str = "\
+Examples:
+  On this machine's TPM:
+    vouchsafe introduce --role billing --platform tpm
+
+  In an SEV-SNP guest, with the identity where a service looks for it:
+    vouchsafe introduce --role billing --platform snp --identity-dir /run/billing/identity
+
+  Without a pin; compare it afterwards with an operator's ('vouchsafe pin show'):
+    vouchsafe introduce --role billing --platform tpm --trust-on-first-use --anchor cloud-vtpm=ek-roots.pem
+
+  On a software TPM:
+    vouchsafe introduce --role demo --platform tpm --tcti swtpm:host=127.0.0.1,port=2321
+
+The vault is verified against the pin before anything is shown to it.";
+
+/// Flags.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct IntroduceArgs {
+    /// The role to ask for
+    #[arg(long)]
+    role: RoleName,
+    /// What vouches for this machine
+    #[arg(long, value_enum)]
+    platform: PlatformChoice,
+    /// Where to keep the identity, a directory of mode 0700 [default: DIR/agents/ROLE]
+    #[arg(long, value_name = "DIR")]
+    identity_dir: Option<PathBuf>,
+    /// Take the vault that answers, and pin it; its evidence is verified against the anchors given
+    #[arg(long)]
+    trust_on_first_use: bool,
+    #[command(flatten)]
+    machine: MachineArgs,
+    #[command(flatten)]
+    anchors: AnchorArgs,
+}
+
+/// Kinds of platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlatformChoice {
+    /// A simulated machine: for trying out and for tests
+    Sim,
+    /// AMD SEV-SNP
+    Snp,
+    /// A TPM 2.0
+    Tpm,
+}
+
+/// How to reach this machine's hardware.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "This machine")]
+pub(crate) struct MachineArgs {
+    /// Which TPM: device:/dev/tpmrm0 or swtpm:host=HOST,port=PORT
+    #[arg(long, value_name = "TCTI", default_value = "device:/dev/tpmrm0")]
+    tcti: Tcti,
+    /// File with certificates of the TPM's endorsement key, if the TPM does not hold them all
+    #[arg(long, value_name = "FILE")]
+    ek_chain: Option<PathBuf>,
+    /// Directory of simulated machines [default: DIR/sim]
+    #[arg(long, value_name = "DIR")]
+    sim_dir: Option<PathBuf>,
+    /// Which simulated machine
+    #[arg(long, value_name = "NAME", default_value = "agent")]
+    sim_machine: String,
+    /// What the simulated machine runs; its measurement follows from this name
+    #[arg(long, value_name = "NAME", default_value = "agent")]
+    sim_image: String,
+}
+
+impl MachineArgs {
+    /// Opens the machine; this blocks.
+    fn open(&self, platform: PlatformChoice, context: &Context) -> Result<Machine> {
+        let opened = match platform {
+            PlatformChoice::Sim => self.open_sim(context).map(Machine::new),
+            PlatformChoice::Snp => {
+                SnpPlatform::open(SnpConfig::default()).map(Machine::new).map_err(PlatformError::from)
+            }
+            PlatformChoice::Tpm => self.open_tpm(context).map(Machine::new),
+        };
+        let hint = match platform {
+            PlatformChoice::Sim => {
+                "'vouchsafe dev' and 'vouchsafe-enclave --platform sim' make simulated machines"
+            }
+            PlatformChoice::Snp => "run this inside an SEV-SNP guest with configfs-tsm or /dev/sev-guest",
+            PlatformChoice::Tpm => "is there a TPM, and may this user open it? name another with --tcti",
+        };
+        opened.map_err(|error| {
+            anyhow::Error::new(error)
+                .context(Problem::new("platform", "this machine cannot attest").hint(hint))
+        })
+    }
+
+    fn open_sim(&self, context: &Context) -> Result<SimPlatform, PlatformError> {
+        let fleet = self.sim_dir.clone().unwrap_or_else(|| context.home.path().join("sim"));
+        // A fleet is made with its vault; a machine of it may be new.
+        let creation = if fleet.exists() { Creation::IfMissing } else { Creation::Never };
+        let config =
+            SimConfig { image: self.sim_image.clone(), creation, ..SimConfig::new(fleet, &self.sim_machine) };
+        Ok(SimPlatform::open(&config)?)
+    }
+
+    fn open_tpm(&self, context: &Context) -> Result<TpmPlatform, PlatformError> {
+        let config = TpmConfig {
+            ak_file: Some(context.home.path().join("attestation-key")),
+            ek_chain: self.ek_chain.clone(),
+            ..TpmConfig::new(self.tcti.clone())
+        };
+        Ok(TpmPlatform::open(config)?)
+    }
+}
+
+/// Runs it.
+pub(crate) async fn run(args: IntroduceArgs, context: &Context) -> Result<Output> {
+    context.home.create()?;
+    let identity_dir = args.identity_dir.clone().unwrap_or_else(|| context.home.agent_dir(&args.role));
+    let first_use = args.trust_on_first_use && !context.home.pin_path().exists();
+    let (pin, anchors) = if first_use {
+        (None, args.anchors.load()?)
+    } else {
+        (Some(context.home.pin()?), args.anchors.load()?)
+    };
+    let machine = args.machine.open(args.platform, context)?;
+    let expect = match &pin {
+        Some(pin) => Expect::Pinned(pin),
+        None => Expect::DangerousTrustOnFirstUse { anchors: &anchors },
+    };
+    let endpoint = context.endpoint();
+    let introducing = introduce(&endpoint, expect, &args.role, &machine);
+    let introduced =
+        during("attesting this machine", introducing).await.context("no identity was granted")?;
+    context.home.save_pin(&introduced.pin)?;
+    context.home.save_connection(&context.connection)?;
+    if let Some(parent) = identity_dir.parent().filter(|parent| parent.starts_with(context.home.path())) {
+        crate::home::private_dir(parent)?;
+    }
+    keep_identity(&introduced, &identity_dir)?;
+    if first_use {
+        warn("trusted on first use: compare the pin with an operator's ('vouchsafe pin show')")?;
+    }
+    let Introduced { pin, spiffe_id, not_after_secs, evidence_until_secs, appraisal, receipt, identity: _ } =
+        introduced;
+    let text = format!(
+        "introduced as {spiffe_id}\n\
+         appraisal    {appraisal}\n\
+         identity     until {}, kept in {}\n\
+         evidence     until {}; then introduce again\n\
+         logged       as entry {} of the journal",
+        rfc3339(not_after_secs),
+        identity_dir.display(),
+        rfc3339(evidence_until_secs),
+        receipt.leaf_index,
+    );
+    let json = json!({
+        "spiffe_id": spiffe_id,
+        "role": args.role.as_str(),
+        "identity_dir": identity_dir.display().to_string(),
+        "not_after_secs": not_after_secs,
+        "evidence_until_secs": evidence_until_secs,
+        "appraisal": appraisal,
+        "receipt": { "leaf_index": receipt.leaf_index },
+        "trusted_on_first_use": first_use,
+    });
+    Ok(Output::new(text, json).about(pin.vault_id))
+}

@@ -1,0 +1,14 @@
+//! One file per command.
+
+pub(crate) mod anchors;
+pub(crate) mod audit;
+pub(crate) mod completion;
+pub(crate) mod dev;
+pub(crate) mod init;
+pub(crate) mod introduce;
+pub(crate) mod kv;
+pub(crate) mod operator;
+pub(crate) mod pin;
+pub(crate) mod role;
+pub(crate) mod seal;
+pub(crate) mod status;

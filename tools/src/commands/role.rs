@@ -1,0 +1,90 @@
+//! `vouchsafe role`: load and look at policy.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use vouchsafe_client::policy;
+use vouchsafe_protocol::id::RoleName;
+
+use crate::context::Context;
+use crate::output::Output;
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// Check policy files and load their roles, all or none
+    ///
+    /// A role replaces the one of its name. A file with a mistake is refused as a whole, with line and reason,
+    /// before anything is sent.
+    #[command(
+        after_help = "Examples:\n  vouchsafe role apply billing.toml\n  vouchsafe role apply roles/*.toml"
+    )]
+    Apply {
+        /// Policy files (TOML)
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// List the names of all roles
+    #[command(after_help = "Examples:\n  vouchsafe role list\n  vouchsafe role list --output json")]
+    List,
+    /// Show a role as the vault decides on it, reference values resolved
+    #[command(after_help = "Examples:\n  vouchsafe role show billing")]
+    Show {
+        /// The role
+        name: RoleName,
+    },
+}
+
+/// Runs it.
+pub(crate) async fn run(command: RoleCommand, context: &Context) -> Result<Output> {
+    match command {
+        RoleCommand::Apply { files } => apply(&files, context).await,
+        RoleCommand::List => {
+            let conversation = context.as_operator(None).await?;
+            let names = conversation.session.roles().list().await.context("cannot list roles");
+            let (names, pin) = conversation.conclude(&context.home, names).await?;
+            let names: Vec<String> = names.into_iter().map(String::from).collect();
+            Ok(Output::new(names.join("\n"), json!({ "roles": names })).about(pin.vault_id))
+        }
+        RoleCommand::Show { name } => {
+            let conversation = context.as_operator(None).await?;
+            let role = conversation.session.roles().show(&name).await;
+            let role = role.with_context(|| format!("cannot show role '{name}'"));
+            let (role, pin) = conversation.conclude(&context.home, role).await?;
+            let shown = hex_bytes(serde_json::to_value(&role)?);
+            let text = toml::to_string_pretty(&shown)?;
+            Ok(Output::new(text, json!({ "role": shown })).about(pin.vault_id))
+        }
+    }
+}
+
+async fn apply(files: &[PathBuf], context: &Context) -> Result<Output> {
+    // Before the vault is asked anything: a mistake in a file needs no vault to be found.
+    let roles = policy::compile_files(files)?;
+    let names: Vec<String> = roles.iter().map(|role| role.name.to_string()).collect();
+    let conversation = context.as_operator(None).await?;
+    let applied = conversation.session.roles().apply(roles).await.context("no role was applied");
+    let ((), pin) = conversation.conclude(&context.home, applied).await?;
+    let text = format!("applied {}", names.join(", "));
+    Ok(Output::new(text, json!({ "applied": names })).about(pin.vault_id))
+}
+
+/// Digests and chip ids, which are lists of bytes, as hexadecimal text.
+fn hex_bytes(value: Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            let byte = |item: &Value| item.as_u64().and_then(|byte| u8::try_from(byte).ok());
+            let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
+            match bytes {
+                Some(bytes) if bytes.len() >= 32 => Value::String(hex::encode(bytes)),
+                _ => Value::Array(items.into_iter().map(hex_bytes).collect()),
+            }
+        }
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (name, hex_bytes(value))).collect())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,159 @@
+//! What a command says: text for people, one JSON object for programs, never both.
+
+use std::io::{self, IsTerminal, Write};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value};
+use vouchsafe_protocol::id::{AnchorClass, VaultId};
+use vouchsafe_protocol::kv::SecretValue;
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON object on standard output; errors as one JSON object on standard error
+    Json,
+    /// Text for people
+    #[default]
+    Text,
+}
+
+/// The result of a command.
+pub(crate) struct Output {
+    text: Body,
+    json: Map<String, Value>,
+    vault: Option<VaultId>,
+    /// What went as it should: exit code 0. Otherwise the report itself is the refusal: exit code 1.
+    pub(crate) passed: bool,
+}
+
+enum Body {
+    /// Printed with a final newline.
+    Lines(String),
+    /// A secret, printed byte for byte.
+    Secret(SecretValue),
+}
+
+impl Output {
+    /// Text, and the same as JSON. `json` is an object; anything else is put under `result`.
+    pub(crate) fn new(text: impl Into<String>, json: Value) -> Self {
+        let json = match json {
+            Value::Object(object) => object,
+            other => Map::from_iter([("result".to_owned(), other)]),
+        };
+        Self { text: Body::Lines(text.into()), json, vault: None, passed: true }
+    }
+
+    /// A secret that was asked for.
+    pub(crate) fn secret(value: SecretValue, json: Value) -> Self {
+        Self { text: Body::Secret(value), ..Self::new("", json) }
+    }
+
+    /// Says which vault it is about; a simulated one is called so in every output.
+    pub(crate) fn about(mut self, vault: VaultId) -> Self {
+        self.vault = Some(vault);
+        self
+    }
+
+    /// The report is of something that did not pass.
+    pub(crate) fn failed_if(mut self, failed: bool) -> Self {
+        self.passed &= !failed;
+        self
+    }
+
+    /// Prints it.
+    pub(crate) fn print(self, format: Format) -> io::Result<()> {
+        let simulated = self.vault.is_some_and(|id| id.class == AnchorClass::Simulated);
+        let mut out = io::stdout().lock();
+        match format {
+            Format::Json => {
+                let mut json = self.json;
+                if let Some(vault) = self.vault {
+                    json.insert("vault_id".to_owned(), vault.to_string().into());
+                    json.insert("simulated".to_owned(), simulated.into());
+                }
+                if let Body::Secret(value) = &self.text {
+                    let (encoding, value) = encoded(value.expose_secret());
+                    json.insert("encoding".to_owned(), encoding.into());
+                    json.insert("value".to_owned(), value.into());
+                }
+                let text = Zeroizing::new(serde_json::to_string_pretty(&json).map_err(io::Error::other)?);
+                writeln!(out, "{}", *text)?;
+            }
+            Format::Text => {
+                if simulated {
+                    warn("SIMULATED vault: it runs on no protecting hardware; for trying out only")?;
+                }
+                match self.text {
+                    Body::Lines(text) if text.is_empty() => {}
+                    Body::Lines(text) => writeln!(out, "{}", text.trim_end_matches('\n'))?,
+                    Body::Secret(value) => {
+                        let bytes = value.expose_secret();
+                        out.write_all(bytes)?;
+                        if io::stdout().is_terminal() && bytes.last() != Some(&b'\n') {
+                            writeln!(out)?;
+                        }
+                    }
+                }
+            }
+        }
+        out.flush()
+    }
+}
+
+/// A value as JSON can hold it.
+fn encoded(bytes: &[u8]) -> (&'static str, String) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => ("utf-8", text.to_owned()),
+        Err(_) => ("base64", BASE64_STANDARD.encode(bytes)),
+    }
+}
+
+/// A line on standard error that is not an error.
+pub(crate) fn warn(line: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "{}", paint(Colour::Yellow, line))
+}
+
+/// A line on standard error about what is going on.
+pub(crate) fn note(line: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "{line}")
+}
+
+/// Prints an error; what it says and what to do.
+pub(crate) fn print_failure(failure: &Failure, format: Format) {
+    let Failure { code, message, hint, exit: _ } = failure;
+    let line = match format {
+        Format::Json => serde_json::json!({
+            "error": { "code": code, "message": message, "hint": hint }
+        })
+        .to_string(),
+        Format::Text => {
+            let hint = hint.as_ref().map(|hint| format!("\n{} {hint}", paint(Colour::Yellow, "what to do:")));
+            format!("{} {message}{}", paint(Colour::Red, "error:"), hint.unwrap_or_default())
+        }
+    };
+    // If standard error is gone there is nobody to tell; the exit code says it.
+    writeln!(io::stderr(), "{line}").unwrap_or_default();
+}
+
+#[derive(Clone, Copy)]
+enum Colour {
+    Red,
+    Yellow,
+}
+
+/// Colours text on a standard error that is a terminal, unless `NO_COLOR` is set (no-color.org).
+fn paint(colour: Colour, text: &str) -> String {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if !wanted || !io::stderr().is_terminal() {
+        return text.to_owned();
+    }
+    let code = match colour {
+        Colour::Red => 31,
+        Colour::Yellow => 33,
+    };
+    format!("\u{1b}[1;{code}m{text}\u{1b}[0m")
+}
