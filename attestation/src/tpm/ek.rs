@@ -144,17 +144,19 @@ pub fn verify_ek(keys: &TpmKeys, anchors: &TrustAnchors, now: u64) -> Result<Ver
     Err(EkError::Chain(failure))
 }
 
-/// Whether a certificate is meant for an endorsement key: an extended key usage, if it has one, names it
-/// (profile 2.5, section 3.2.16: it should have one; Google's do not), the key usage lets it decrypt or agree on
-/// keys, and it is no authority.
+/// Whether a certificate is meant for an endorsement key: it says so by an extended key usage that names it or,
+/// without one (Google's have none), by a key usage; what it has of the two must allow it; and it is no
+/// authority's (profile 2.5, sections 3.2.11, 3.2.15 and 3.2.16).
 ///
 /// # Errors
 /// [`EkError::Usage`].
 pub fn check_ek_usage(certificate: &Certificate) -> Result<(), EkError> {
     let extended =
-        certificate.extended_usage.as_ref().is_none_or(|usages| usages.iter().any(|usage| usage == EK_USAGE));
-    let usage = certificate.key_usage.is_some_and(|usage| usage.key_encipherment || usage.key_agreement);
-    if extended && usage && certificate.authority.is_none() { Ok(()) } else { Err(EkError::Usage) }
+        certificate.extended_usage.as_ref().map(|usages| usages.iter().any(|usage| usage == EK_USAGE));
+    let usage = certificate.key_usage.map(|usage| usage.key_encipherment || usage.key_agreement);
+    let allowed = extended != Some(false) && usage != Some(false);
+    let stated = extended.is_some() || usage.is_some();
+    if allowed && stated && !certificate.is_authority() { Ok(()) } else { Err(EkError::Usage) }
 }
 
 /// Profile 2.5, Annex B: the low-range templates, by what MakeCredential relies on.

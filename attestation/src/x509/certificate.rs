@@ -7,7 +7,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{
     AlgorithmIdentifier, SubjectPublicKeyInfo, X509Certificate, X509Extension, X509Version,
 };
-use x509_parser::public_key::PublicKey as ParsedKey;
+use x509_parser::public_key::{PublicKey as ParsedKey, RSAPublicKey};
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 
 /// Most extensions in one certificate; AMD's have 11, TPM vendors' about 10.
@@ -195,6 +195,18 @@ impl Certificate {
         self.scheme
     }
 
+    /// Key usage, if it says.
+    #[must_use]
+    pub fn key_usage(&self) -> Option<KeyUsage> {
+        self.key_usage
+    }
+
+    /// Whether it is a certificate authority's.
+    #[must_use]
+    pub fn is_authority(&self) -> bool {
+        self.authority.is_some()
+    }
+
     /// Every extension.
     #[must_use]
     pub fn extensions(&self) -> &[Extension] {
@@ -315,11 +327,22 @@ fn public_key(spki: &SubjectPublicKeyInfo<'_>) -> Option<PublicKey> {
                 _ => None,
             }
         }
-        ParsedKey::RSA(key) => Some(PublicKey::Rsa {
-            modulus: without_leading_zeros(key.modulus),
-            exponent: without_leading_zeros(key.exponent),
-        }),
+        ParsedKey::RSA(key) => Some(rsa_key(&key)),
+        // Some endorsement keys are marked as RSAES-OAEP keys (RFC 4055, section 4).
+        ParsedKey::Unknown(bytes) if spki.algorithm.algorithm == oid!(1.2.840.113549.1.1.7) => {
+            match RSAPublicKey::from_der(bytes) {
+                Ok(([], key)) => Some(rsa_key(&key)),
+                _ => None,
+            }
+        }
         _ => None,
+    }
+}
+
+fn rsa_key(key: &RSAPublicKey<'_>) -> PublicKey {
+    PublicKey::Rsa {
+        modulus: without_leading_zeros(key.modulus),
+        exponent: without_leading_zeros(key.exponent),
     }
 }
 

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use tss_esapi::structures::Digest;
+use vouchsafe_crypto::make_credential::{EndorsementKey, make_credential};
 use vouchsafe_swtpm::Relay;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 use super::*;
 use crate::sealed::TpmSealed;
@@ -83,6 +86,25 @@ fn t14_the_search_finds_the_root_key_when_the_session_does_not_encrypt() {
         })
         .unwrap();
     assert!(holds(&relay.recorded(), root.expose_secret()));
+}
+
+#[test]
+fn t14_the_bus_never_carries_the_answer_to_a_credential() {
+    let tpm = Swtpm::create().unwrap();
+    let relay = Relay::recording(tpm.port()).unwrap();
+    let mut machine = behind(&relay);
+    let keys = machine.tpm_keys().unwrap().unwrap();
+    let ak = vouchsafe_attestation::parse_ak(&keys.ak_public).unwrap();
+    let (_, leaf) = X509Certificate::from_der(&keys.ek_chain[0]).unwrap();
+    let Ok(PublicKey::RSA(rsa)) = leaf.public_key().parsed() else { panic!("not an RSA key") };
+    let modulus = rsa.modulus.strip_prefix(&[0]).unwrap_or(rsa.modulus).to_vec();
+    let ek = EndorsementKey::Rsa2048 { modulus, exponent: 65_537 };
+    let secret = random::key().unwrap();
+    let made = make_credential(&ek, ak.name(), secret.expose_secret()).unwrap();
+    let blob = CredentialBlob { id_object: made.id_object, encrypted_secret: made.encrypted_secret };
+    assert!(machine.activate(&blob).unwrap().ct_eq(secret.expose_secret()));
+    assert!(holds(&relay.recorded(), &blob.encrypted_secret), "the recording has the question");
+    assert!(!holds(&relay.recorded(), secret.expose_secret()));
 }
 
 #[test]

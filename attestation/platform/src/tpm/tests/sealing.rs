@@ -117,3 +117,17 @@ fn the_sealed_root_of_another_kind_of_platform_is_refused() {
     let error = platform(&tpm).unseal(&sealed).err().unwrap();
     assert!(matches!(error, PlatformError::Sealed(SealedError::OtherKind)), "{error:?}");
 }
+
+#[test]
+fn the_object_opens_by_its_policy_alone() {
+    let (tpm, _, sealed) = vault();
+    let mut connection = Connection::open(&config(&tpm).tcti).unwrap();
+    let object = key::load(&mut connection, &decode(&sealed).object).unwrap();
+    let by_auth = connection.command("TPM2_Unseal", Encrypt::Answer, |context| context.unseal(object.into()));
+    assert!(by_auth.is_err(), "an empty authorisation value does not open it");
+    let session = connection.policy_session(Encrypt::Answer).unwrap();
+    let by_empty_policy = connection.bare("TPM2_Unseal", |context| {
+        context.execute_with_session(Some(session.into()), |context| context.unseal(object.into()))
+    });
+    assert!(by_empty_policy.is_err(), "a policy without PCRs does not open it");
+}

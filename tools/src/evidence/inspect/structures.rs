@@ -1,0 +1,237 @@
+//! The fields of each structure.
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use vouchsafe_attestation::snp::report::{Report, SigningKey};
+use vouchsafe_attestation::snp::tcb::RawTcb;
+use vouchsafe_attestation::tpm::attest::Quote;
+use vouchsafe_attestation::tpm::public::{Attributes, Public, name};
+use vouchsafe_attestation::tpm::signature::QuoteSignature;
+use vouchsafe_attestation::x509::Certificate;
+use vouchsafe_crypto::verify::PublicKey;
+use vouchsafe_protocol::policy::{Product, Tcb};
+
+use super::super::event_log::{self, EventLog};
+use super::{Field, bytes, group, text};
+
+/// Most bytes of an event's data that are shown.
+const EVENT_DATA: usize = 64;
+
+pub(super) fn report(report: &Report) -> Vec<Field> {
+    let product = report.cpuid.and_then(|cpuid| cpuid.product());
+    let tcb = |name: &str, raw: RawTcb| tcb(name, raw, product);
+    let bit = |value: u64, bit: u32| if value >> bit & 1 == 1 { "1" } else { "0" };
+    let policy = report.policy;
+    let info = report.platform_info;
+    let version = |[major, minor, build]: [u8; 3]| format!("{major}.{minor}.{build}");
+    let mut fields = vec![
+        text("version", report.version),
+        text("guest svn", report.guest_svn),
+        group(
+            "policy",
+            vec![
+                text("raw", format!("{policy:#x}")),
+                text("abi", format!("{}.{}", policy >> 8 & 0xff, policy & 0xff)),
+                text("smt allowed", bit(policy, 16)),
+                text("reserved, must be one", bit(policy, 17)),
+                text("migration agent", bit(policy, 18)),
+                text("debug", bit(policy, 19)),
+                text("single socket", bit(policy, 20)),
+            ],
+        ),
+        bytes("family id", &report.family_id),
+        bytes("image id", &report.image_id),
+        text("vmpl", if report.vmpl == u32::MAX { "host".to_owned() } else { report.vmpl.to_string() }),
+        tcb("current tcb", report.current_tcb),
+        group(
+            "platform info",
+            vec![
+                text("raw", format!("{info:#x}")),
+                text("smt", bit(info, 0)),
+                text("tsme", bit(info, 1)),
+                text("ecc", bit(info, 2)),
+                text("rapl disabled", bit(info, 3)),
+                text("ciphertext hiding", bit(info, 4)),
+                text("alias check complete", bit(info, 5)),
+                text("iommu write safe", bit(info, 6)),
+                text("tio", bit(info, 7)),
+            ],
+        ),
+        text("author key enabled", report.author_key_enabled),
+        text("chip key masked", report.mask_chip_key),
+        text(
+            "signing key",
+            match report.signing_key {
+                SigningKey::Vcek => "VCEK",
+                SigningKey::Vlek => "VLEK",
+            },
+        ),
+        bytes("report data", &report.report_data),
+        bytes("measurement", &report.measurement.0),
+        bytes("host data", &report.host_data),
+        bytes("id key digest", &report.id_key_digest),
+        bytes("author key digest", &report.author_key_digest),
+        bytes("report id", &report.report_id),
+        bytes("report id of migration agent", &report.report_id_ma),
+        tcb("reported tcb", report.reported_tcb),
+    ];
+    if let Some(cpuid) = report.cpuid {
+        let known = product.map_or_else(|| "unknown product".to_owned(), |product| format!("{product:?}"));
+        let numbers = format!(
+            "family {:#04x} model {:#04x} stepping {:#04x}",
+            cpuid.family, cpuid.model, cpuid.stepping
+        );
+        fields.push(text("cpuid", format!("{numbers} ({known})")));
+    }
+    fields.extend([
+        bytes("chip id", &report.chip_id.0),
+        tcb("committed tcb", report.committed_tcb),
+        text("current version", version(report.current_version)),
+        text("committed version", version(report.committed_version)),
+        tcb("launch tcb", report.launch_tcb),
+    ]);
+    if let Some(mitigations) = report.mitigations {
+        fields.push(text("launch mitigations", format!("{:#x}", mitigations.launch)));
+        fields.push(text("current mitigations", format!("{:#x}", mitigations.current)));
+    }
+    fields.extend([
+        text("reserved fields are zero", report.reserved_is_zero),
+        bytes("signature r", &report.r),
+        bytes("signature s", &report.s),
+    ]);
+    fields
+}
+
+/// Components, where the product (and so the layout) is known; version 2 does not name it.
+fn tcb(name: &str, raw: RawTcb, product: Option<Product>) -> Field {
+    let Some(product) = product else {
+        return bytes(name, &raw.0);
+    };
+    let Tcb { fmc, boot_loader, tee, snp, microcode } = raw.components(product);
+    let fmc = if product == Product::Turin { format!("fmc {fmc}, ") } else { String::new() };
+    let raw = hex::encode(raw.0);
+    text(name, format!("{fmc}boot loader {boot_loader}, tee {tee}, snp {snp}, microcode {microcode} ({raw})"))
+}
+
+pub(super) fn quote(quote: &Quote) -> Vec<Field> {
+    let selection = quote
+        .selection
+        .iter()
+        .map(|bank| {
+            let indices: Vec<String> = bank.indices.iter().map(u8::to_string).collect();
+            text(format!("{:?}", bank.bank), indices.join(", "))
+        })
+        .collect();
+    vec![
+        bytes("qualified signer", &quote.qualified_signer),
+        bytes("extra data", &quote.extra_data),
+        text("clock (ms)", quote.clock.clock_millis),
+        text("reset count", quote.clock.reset_count),
+        text("restart count", quote.clock.restart_count),
+        text("safe", quote.clock.safe),
+        text("firmware version", format!("{:016x}", quote.firmware_version)),
+        group("pcr selection", selection),
+        bytes("pcr digest", &quote.pcr_digest),
+    ]
+}
+
+pub(super) fn signature(signature: &QuoteSignature) -> Vec<Field> {
+    vec![text("scheme", format!("{:?}", signature.scheme)), bytes("signature", &signature.bytes)]
+}
+
+pub(super) fn public(public: &Public, area: &[u8]) -> Vec<Field> {
+    let attributes = [
+        ("fixedTPM", Attributes::FIXED_TPM),
+        ("fixedParent", Attributes::FIXED_PARENT),
+        ("sensitiveDataOrigin", Attributes::SENSITIVE_DATA_ORIGIN),
+        ("restricted", Attributes::RESTRICTED),
+        ("decrypt", Attributes::DECRYPT),
+        ("sign", Attributes::SIGN),
+    ];
+    let set: Vec<&str> = attributes
+        .into_iter()
+        .filter_map(|(name, attribute)| public.attributes.contains(attribute).then_some(name))
+        .collect();
+    vec![
+        text("name algorithm", format!("{:#06x}", public.name_algorithm)),
+        bytes("name (SHA-256)", &name(area)),
+        text("attributes", format!("{:#010x} ({})", public.attributes.0, set.join(", "))),
+        bytes("authorisation policy", &public.auth_policy),
+        text("symmetric", if public.aes_128_cfb { "AES-128-CFB" } else { "none" }),
+        text("scheme", format!("{:?}", public.scheme)),
+        key(&public.key),
+    ]
+}
+
+pub(super) fn certificate(certificate: &Certificate) -> Vec<Field> {
+    let date = |secs: i64| {
+        OffsetDateTime::from_unix_timestamp(secs)
+            .ok()
+            .and_then(|date| date.format(&Rfc3339).ok())
+            .unwrap_or_else(|| secs.to_string())
+    };
+    let extensions = certificate
+        .extensions()
+        .iter()
+        .map(|extension| {
+            let critical = if extension.critical { " (critical)" } else { "" };
+            bytes(format!("{}{critical}", extension.oid), &extension.value)
+        })
+        .collect();
+    vec![
+        text("common name", certificate.common_name().unwrap_or("(none)")),
+        bytes("serial", certificate.serial()),
+        text("not before", date(certificate.validity().not_before)),
+        text("not after", date(certificate.validity().not_after)),
+        text("certificate authority", certificate.is_authority()),
+        text(
+            "signed with",
+            certificate.scheme().map_or_else(|| "not accepted".to_owned(), |scheme| format!("{scheme:?}")),
+        ),
+        certificate.key().map_or_else(|| text("key", "of another kind"), key),
+        group("extensions", extensions),
+    ]
+}
+
+fn key(key: &PublicKey) -> Field {
+    match key {
+        PublicKey::P256(point) => bytes("P-256 key", point),
+        PublicKey::P384(point) => bytes("P-384 key", point),
+        PublicKey::Rsa { modulus, exponent } => group(
+            format!("RSA-{} key", 8 * modulus.len()),
+            vec![bytes("modulus", modulus), bytes("exponent", exponent)],
+        ),
+    }
+}
+
+pub(super) fn event_log(log: &EventLog) -> Vec<Field> {
+    let algorithms: Vec<String> =
+        log.algorithms.iter().map(|(id, len)| format!("{} ({len} bytes)", algorithm(*id))).collect();
+    let mut fields = vec![
+        text("format", if log.crypto_agile { "crypto-agile" } else { "SHA-1" }),
+        text("algorithms", algorithms.join(", ")),
+        text("events", log.events.len()),
+    ];
+    for (number, event) in log.events.iter().enumerate() {
+        let kind =
+            event_log::kind_name(event.kind).map_or_else(|| format!("{:#010x}", event.kind), str::to_owned);
+        let mut inner: Vec<Field> =
+            event.digests.iter().map(|(id, digest)| bytes(algorithm(*id), digest)).collect();
+        let shown = event.data.get(..EVENT_DATA).unwrap_or(&event.data);
+        let more = if shown.len() < event.data.len() { "..." } else { "" };
+        inner.push(text("data", format!("{}{more} ({} bytes)", hex::encode(shown), event.data.len())));
+        fields.push(group(format!("event {} PCR {} {kind}", number + 1, event.pcr), inner));
+    }
+    fields
+}
+
+fn algorithm(id: u16) -> String {
+    match id {
+        0x0004 => "SHA-1".to_owned(),
+        0x000b => "SHA-256".to_owned(),
+        0x000c => "SHA-384".to_owned(),
+        0x000d => "SHA-512".to_owned(),
+        0x0012 => "SM3-256".to_owned(),
+        other => format!("{other:#06x}"),
+    }
+}
