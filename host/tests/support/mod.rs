@@ -228,7 +228,8 @@ pub(crate) async fn refusal(address: SocketAddr, alpn: &[&[u8]], identity: Optio
     let _maybe_refused = stream.write_all(b"before the gate").await;
     let _maybe_refused = stream.flush().await;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect_err("the host must refuse").to_string()
+    let answered = in_time(stream.read_to_end(&mut answer)).await;
+    answered.expect_err("the host must refuse").to_string()
 }
 
 /// The outer TLS is transport, not trust: agents verify the vault inside.
@@ -283,8 +284,13 @@ pub(crate) async fn http(address: SocketAddr, request: &str) -> (u16, String) {
 /// Waits for the other side to close, however it does.
 pub(crate) async fn closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
     let mut rest = Vec::new();
-    if let Err(error) = stream.read_to_end(&mut rest).await {
+    if let Err(error) = in_time(stream.read_to_end(&mut rest)).await {
         assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock);
     }
     assert!(rest.is_empty(), "{rest:?}");
+}
+
+/// Fails a test that would wait for ever.
+async fn in_time<T>(awaited: impl Future<Output = T>) -> T {
+    tokio::time::timeout(std::time::Duration::from_secs(20), awaited).await.expect("the host does nothing")
 }
