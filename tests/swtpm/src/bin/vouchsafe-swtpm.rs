@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
@@ -37,8 +38,19 @@ enum Command {
     },
 }
 
+#[expect(clippy::print_stderr, reason = "the one place where errors are told")]
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "the TCTI string is this program's result")]
-fn main() -> Result<()> {
+fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Start { dir } => println!("{}", start(&dir)?),
         Command::Extend { dir, pcr, digest } => {
