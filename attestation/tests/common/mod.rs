@@ -3,3 +3,4 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 pub mod snp;
+pub mod tpm;

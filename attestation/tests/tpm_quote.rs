@@ -1,0 +1,433 @@
+//! TPM quotes through the one entry point. Each test starts from evidence that is accepted, changes one thing, and
+//! expects exactly one refusal.
+
+mod common;
+
+use common::snp::{NOW, statement};
+use common::tpm::{Ak, Fixture, QuoteBuilder, SHA1, accept, pcrs, sized, tpm_accept};
+use vouchsafe_attestation::tpm::attest::{AttestError, Quote};
+use vouchsafe_attestation::tpm::quote::{Expected, PcrValues, QuoteError, verify_quote};
+use vouchsafe_attestation::tpm::rules::TpmRuleError;
+use vouchsafe_attestation::tpm::signature::{QuoteSignature, SignatureError};
+use vouchsafe_attestation::{
+    AppraisalError, ChainCache, Claims, PlatformClass, Residency, appraise, appraise_vault, parse_ak,
+};
+use vouchsafe_crypto::verify::HashAlgorithm;
+use vouchsafe_protocol::evidence::{Evidence, PcrValue};
+use vouchsafe_protocol::id::AnchorClass;
+use vouchsafe_protocol::policy::{Accept, EkRule, PcrRule, Permission, TpmAccept, TpmPin, VaultPlatformPin};
+
+#[test]
+fn right_evidence_is_accepted_and_described() {
+    let fixture = Fixture::new();
+    let appraisal = fixture.appraise(fixture.good(), &[accept()]).unwrap();
+    assert_eq!(appraisal.class, PlatformClass::Tpm { anchor: "maker".parse().unwrap() });
+    assert_eq!(appraisal.anchor_class, AnchorClass::Hardware);
+    let Claims::Tpm(claims) = appraisal.claims else { panic!("claims of a TPM") };
+    assert_eq!((claims.clock.reset_count, claims.clock.restart_count, claims.clock.safe), (5, 6, true));
+    assert_eq!(claims.pcrs, pcrs());
+}
+
+#[test]
+fn t1_a_structure_without_the_tpms_magic_is_refused() {
+    let fixture = Fixture::new();
+    let mut quote = QuoteBuilder::over(&pcrs());
+    quote.magic ^= 1;
+    assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(QuoteError::Attest(AttestError::Magic)));
+}
+
+#[test]
+fn t1_other_structures_signed_by_the_same_key_are_refused() {
+    let fixture = Fixture::new();
+    // NV, COMMAND_AUDIT, SESSION_AUDIT, CERTIFY, TIME, CREATION, NV_DIGEST, and nonsense.
+    for kind in [0x8014, 0x8015, 0x8016, 0x8017, 0x8019, 0x801a, 0x801c, 0, 0xffff] {
+        let mut quote = QuoteBuilder::over(&pcrs());
+        quote.kind = kind;
+        let expected = QuoteError::Attest(AttestError::Type { kind });
+        assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(expected));
+    }
+}
+
+#[test]
+fn t2_an_empty_selection_is_refused() {
+    let fixture = Fixture::new();
+    for selection in [vec![], vec![(0x000b, vec![])], vec![(0x000b, vec![0, 0, 0])]] {
+        let mut quote = QuoteBuilder::over(&[]);
+        quote.selection = selection;
+        let evidence = fixture.evidence(&quote, &[]);
+        assert_eq!(fixture.refusal(evidence.clone()), AppraisalError::TpmRule(TpmRuleError::Selection));
+        // Even a rule that asks for nothing gets nothing.
+        let nothing = Accept::Tpm(TpmAccept { pcrs: Vec::new(), ..tpm_accept() });
+        let refused = fixture.appraise(evidence, &[nothing]).unwrap_err();
+        assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Selection));
+    }
+}
+
+#[test]
+fn t2_partial_selection_is_refused() {
+    let fixture = Fixture::new();
+    for keep in pcrs() {
+        let evidence = fixture.evidence(&QuoteBuilder::over(&[keep]), &[keep]);
+        assert_eq!(fixture.refusal(evidence), AppraisalError::TpmRule(TpmRuleError::Selection));
+    }
+}
+
+#[test]
+fn t2_a_larger_selection_is_refused() {
+    let fixture = Fixture::new();
+    let more = [pcrs(), vec![PcrValue { index: 23, value: [1; 32] }]].concat();
+    let evidence = fixture.evidence(&QuoteBuilder::over(&more), &more);
+    assert_eq!(fixture.refusal(evidence), AppraisalError::TpmRule(TpmRuleError::Selection));
+}
+
+#[test]
+fn t2_a_swapped_selection_is_refused() {
+    let fixture = Fixture::new();
+    // Right values, right digest, but said to be of PCR 1 and 7.
+    let mut quote = QuoteBuilder::over(&pcrs());
+    quote.selection = vec![(0x000b, vec![0x82, 0, 0])];
+    assert_eq!(fixture.refusal_of(&quote), AppraisalError::TpmRule(TpmRuleError::Selection));
+}
+
+#[test]
+fn t2_values_are_keyed_by_index_not_by_position() {
+    let fixture = Fixture::new();
+    let either = pcrs().iter().map(|pcr| pcr.value).collect::<Vec<_>>();
+    let rule = |index| PcrRule { index, values: either.clone(), all_zero: Permission::Forbidden };
+    let rules = [Accept::Tpm(TpmAccept { pcrs: vec![rule(0), rule(7)], ..tpm_accept() })];
+    let mut swapped = pcrs();
+    (swapped[0].value, swapped[1].value) = (swapped[1].value, swapped[0].value);
+    let mut evidence = fixture.good();
+    evidence.pcrs = swapped.clone();
+    let refused = fixture.appraise(evidence.clone(), &rules).unwrap_err();
+    assert_eq!(refused, AppraisalError::Quote(QuoteError::PcrDigest));
+    // Listing them the other way round does not help.
+    evidence.pcrs = pcrs().into_iter().rev().collect();
+    let refused = fixture.appraise(evidence, &rules).unwrap_err();
+    assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Values));
+    // The order in which a rule lists its PCRs does not matter.
+    let rules = [Accept::Tpm(TpmAccept { pcrs: vec![rule(7), rule(0)], ..tpm_accept() })];
+    fixture.appraise(fixture.good(), &rules).unwrap();
+}
+
+#[test]
+fn t2_values_for_other_than_the_selected_pcrs_are_refused() {
+    let fixture = Fixture::new();
+    let extra = PcrValue { index: 9, value: [9; 32] };
+    for values in [vec![], pcrs()[..1].to_vec(), [pcrs(), vec![extra]].concat(), [pcrs(), pcrs()].concat()] {
+        let mut evidence = fixture.good();
+        evidence.pcrs = values;
+        assert_eq!(fixture.refusal(evidence), AppraisalError::TpmRule(TpmRuleError::Values));
+    }
+}
+
+#[test]
+fn t2_another_or_a_second_bank_is_refused() {
+    let fixture = Fixture::new();
+    for bank in [SHA1, 0x000c, 0x000d] {
+        let mut quote = QuoteBuilder::over(&pcrs());
+        quote.selection[0].0 = bank;
+        assert_eq!(fixture.refusal_of(&quote), AppraisalError::TpmRule(TpmRuleError::Selection));
+        let mut quote = QuoteBuilder::over(&pcrs());
+        quote.selection.push((bank, vec![1, 0, 0]));
+        assert_eq!(fixture.refusal_of(&quote), AppraisalError::TpmRule(TpmRuleError::Selection));
+    }
+    let mut quote = QuoteBuilder::over(&pcrs());
+    quote.selection[0].0 = 0x7777;
+    let expected = QuoteError::Attest(AttestError::Bank { algorithm: 0x7777 });
+    assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(expected));
+}
+
+#[test]
+fn another_pcr_value_is_refused_and_named() {
+    let fixture = Fixture::new();
+    let mut other = pcrs();
+    other[1].value[31] ^= 1;
+    let evidence = fixture.evidence(&QuoteBuilder::over(&other), &other);
+    assert_eq!(fixture.refusal(evidence), AppraisalError::TpmRule(TpmRuleError::Value { index: 7 }));
+}
+
+#[test]
+fn t2_accepted_values_that_were_not_quoted_are_refused() {
+    let fixture = Fixture::new();
+    let mut quote = QuoteBuilder::over(&pcrs());
+    quote.pcr_digest = vec![0; 32];
+    assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(QuoteError::PcrDigest));
+    quote.pcr_digest = Vec::new();
+    assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(QuoteError::PcrDigest));
+}
+
+#[test]
+fn t4_a_quote_without_proof_of_residency_is_refused() {
+    let fixture = Fixture::new();
+    let evidence = Evidence::Tpm(fixture.good());
+    let mut cache = ChainCache::new();
+    let refused =
+        appraise(&evidence, &statement(), &[accept()], &fixture.anchors, Residency::NotATpm, NOW, &mut cache);
+    assert_eq!(refused.unwrap_err(), AppraisalError::NotResident);
+}
+
+#[test]
+fn t4_a_quote_by_another_key_than_the_resident_one_is_refused() {
+    let mut fixture = Fixture::new();
+    let resident = fixture.resident();
+    fixture.ak = Ak::generate();
+    let evidence = Evidence::Tpm(fixture.good());
+    let residency = Residency::Proven(&resident);
+    let mut cache = ChainCache::new();
+    let refused =
+        appraise(&evidence, &statement(), &[accept()], &fixture.anchors, residency, NOW, &mut cache);
+    assert_eq!(refused.unwrap_err(), AppraisalError::NotResident);
+    // Naming the resident key does not help: it did not sign.
+    let mut evidence = fixture.good();
+    let own = Fixture { ak: Ak::generate(), ..fixture };
+    evidence.ak_public = own.ak.public.clone();
+    assert_eq!(own.refusal(evidence), AppraisalError::Quote(QuoteError::BadSignature));
+}
+
+#[test]
+fn t9_a_pcr_that_was_never_extended_is_refused_unless_named() {
+    let fixture = Fixture::new();
+    let mut zero = pcrs();
+    zero[0].value = [0; 32];
+    let evidence = fixture.evidence(&QuoteBuilder::over(&zero), &zero);
+    let rule = |all_zero| {
+        let mut accept = tpm_accept();
+        accept.pcrs[0] = PcrRule { index: 0, values: vec![[0; 32]], all_zero };
+        Accept::Tpm(accept)
+    };
+    let refused = fixture.appraise(evidence.clone(), &[rule(Permission::Forbidden)]).unwrap_err();
+    assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::AllZero { index: 0 }));
+    fixture.appraise(evidence, &[rule(Permission::Allowed)]).unwrap();
+}
+
+#[test]
+fn t9_sha1_is_refused_unless_allowed_by_name() {
+    let fixture = Fixture::new();
+    let ak = parse_ak(&fixture.ak.public).unwrap();
+    let mut builder = QuoteBuilder::over(&pcrs());
+    builder.selection = vec![(SHA1, vec![1, 0, 0])];
+    builder.pcr_digest = HashAlgorithm::Sha256.digest(&[&[3; 20]]);
+    let bytes = builder.encode();
+    let quote = Quote::parse(&bytes).unwrap();
+    let signature = QuoteSignature::parse(&fixture.ak.sign(&bytes)).unwrap();
+    let values = PcrValues::from([((HashAlgorithm::DangerousSha1, 0), vec![3; 20])]);
+    let check = |sha1, signature: &QuoteSignature, scheme| {
+        let expected = Expected { key: ak.key(), scheme, extra_data: &builder.extra_data, sha1 };
+        verify_quote(&bytes, &quote, signature, &values, expected)
+    };
+    assert_eq!(check(Permission::Forbidden, &signature, Some(ak.scheme())), Err(QuoteError::Sha1));
+    assert_eq!(check(Permission::Allowed, &signature, Some(ak.scheme())), Ok(()));
+    // A signature with SHA-1.
+    let mut weak = fixture.ak.sign(&bytes);
+    weak[3] = 0x04;
+    let weak = QuoteSignature::parse(&weak).unwrap();
+    assert_eq!(check(Permission::Forbidden, &weak, Some(ak.scheme())), Err(QuoteError::Scheme));
+    assert_eq!(check(Permission::Forbidden, &weak, None), Err(QuoteError::Sha1));
+}
+
+#[test]
+fn t10_nonce_key_and_pcrs_are_in_one_signed_structure() {
+    let fixture = Fixture::new();
+    let good = fixture.good();
+    for byte in 0..good.quote.len() {
+        for bit in 0..8 {
+            let mut evidence = good.clone();
+            evidence.quote[byte] ^= 1 << bit;
+            fixture.refusal(evidence);
+        }
+    }
+    // The clock is looked at by no rule: only the signature covers it.
+    let mut evidence = good;
+    let clock = 4 + 2 + 7 + 34;
+    evidence.quote[clock] ^= 1;
+    assert_eq!(fixture.refusal(evidence), AppraisalError::Quote(QuoteError::BadSignature));
+}
+
+#[test]
+fn b4_qualifying_data_is_compared_whole() {
+    let fixture = Fixture::new();
+    let right = statement().tpm_qualifying_data().to_vec();
+    let longer = [right.clone(), vec![0]].concat();
+    let mut other = right.clone();
+    other[31] ^= 1;
+    for extra_data in [Vec::new(), right[..31].to_vec(), longer, other, vec![0; 32]] {
+        let mut quote = QuoteBuilder::over(&pcrs());
+        quote.extra_data = extra_data.clone();
+        assert_eq!(fixture.refusal_of(&quote), AppraisalError::Statement);
+        let bytes = quote.encode();
+        let ak = parse_ak(&fixture.ak.public).unwrap();
+        let expected =
+            Expected { key: ak.key(), scheme: None, extra_data: &right, sha1: Permission::Forbidden };
+        let signature = QuoteSignature::parse(&fixture.ak.sign(&bytes)).unwrap();
+        let quote = Quote::parse(&bytes).unwrap();
+        let refused = verify_quote(&bytes, &quote, &signature, &PcrValues::new(), expected);
+        assert_eq!(refused, Err(QuoteError::ExtraData));
+    }
+}
+
+#[test]
+fn t13_the_anchor_that_matched_must_be_one_the_rule_names() {
+    let fixture = Fixture::new();
+    let other = TpmAccept { anchors: vec!["cloud-vtpm".parse().unwrap()], ..tpm_accept() };
+    let refused = fixture.appraise(fixture.good(), &[Accept::Tpm(other)]).unwrap_err();
+    assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Anchor));
+}
+
+#[test]
+fn b11_a_tpm_that_is_not_on_the_list_is_refused() {
+    let fixture = Fixture::new();
+    let listed = |digest| Accept::Tpm(TpmAccept { ek: EkRule::Allow(vec![digest]), ..tpm_accept() });
+    let refused = fixture.appraise(fixture.good(), &[listed([0; 32])]).unwrap_err();
+    assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::EkNotListed));
+    let own = *fixture.resident().ek_spki_digest();
+    fixture.appraise(fixture.good(), &[listed(own)]).unwrap();
+}
+
+#[test]
+fn any_one_rule_suffices_and_the_furthest_refusal_is_told() {
+    let fixture = Fixture::new();
+    let other = Accept::Tpm(TpmAccept { anchors: vec!["x".parse().unwrap()], ..tpm_accept() });
+    let appraisal =
+        fixture.appraise(fixture.good(), &[common::snp::accept(), other.clone(), accept()]).unwrap();
+    assert_eq!(appraisal.rule, 2);
+    let mut wrong = tpm_accept();
+    wrong.pcrs[1].values = vec![[2; 32]];
+    let wrong = Accept::Tpm(wrong);
+    for rules in [[wrong.clone(), other.clone()], [other, wrong]] {
+        let refused = fixture.appraise(fixture.good(), &rules).unwrap_err();
+        assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Value { index: 7 }));
+    }
+    let refused = fixture.appraise(fixture.good(), &[common::snp::accept()]).unwrap_err();
+    assert_eq!(refused, AppraisalError::Kind);
+}
+
+#[test]
+fn a_signature_of_another_scheme_is_refused() {
+    let fixture = Fixture::new();
+    let mut evidence = fixture.good();
+    evidence.signature = [&[0x00, 0x14, 0x00, 0x0b], sized(&[1; 256]).as_slice()].concat();
+    assert_eq!(fixture.refusal(evidence.clone()), AppraisalError::Quote(QuoteError::Scheme));
+    for algorithm in [0x0010, 0x0005, 0x001a, 0xffff] {
+        evidence.signature[..2].copy_from_slice(&u16::to_be_bytes(algorithm));
+        let expected = QuoteError::Signature(SignatureError::Algorithm { algorithm });
+        assert_eq!(fixture.refusal(evidence.clone()), AppraisalError::Quote(expected));
+    }
+}
+
+#[test]
+fn s13_out_of_range_scalars_of_a_quote_are_refused() {
+    let fixture = Fixture::new();
+    let good = fixture.good();
+    for (r, s) in [([0; 32], [1; 32]), ([1; 32], [0; 32]), ([0xff; 32], [1; 32])] {
+        let mut evidence = good.clone();
+        evidence.signature = [&[0x00, 0x18, 0x00, 0x0b], sized(&r).as_slice(), sized(&s).as_slice()].concat();
+        assert_eq!(fixture.refusal(evidence), AppraisalError::Quote(QuoteError::BadSignature));
+    }
+    for scalar in [Vec::new(), vec![1; 33]] {
+        let mut evidence = good.clone();
+        evidence.signature =
+            [&[0x00, 0x18, 0x00, 0x0b], sized(&scalar).as_slice(), sized(&[1; 32]).as_slice()].concat();
+        let expected = QuoteError::Signature(SignatureError::Malformed);
+        assert_eq!(fixture.refusal(evidence), AppraisalError::Quote(expected));
+    }
+}
+
+#[test]
+fn s16_every_other_length_of_quote_and_signature_is_refused() {
+    let fixture = Fixture::new();
+    let good = fixture.good();
+    for len in (0..good.quote.len()).chain([good.quote.len() + 1, 5000]) {
+        let mut evidence = good.clone();
+        evidence.quote.resize(len, 0);
+        let refused = fixture.refusal(evidence);
+        let malformed = AppraisalError::Quote(QuoteError::Attest(AttestError::Malformed));
+        assert_eq!(refused, malformed, "{len}");
+    }
+    for len in (0..good.signature.len()).chain([good.signature.len() + 1, 5000]) {
+        let mut evidence = good.clone();
+        evidence.signature.resize(len, 0);
+        let malformed = AppraisalError::Quote(QuoteError::Signature(SignatureError::Malformed));
+        assert_eq!(fixture.refusal(evidence), malformed, "{len}");
+    }
+}
+
+#[test]
+fn sizes_inside_a_quote_are_bounded() {
+    let fixture = Fixture::new();
+    let mut quote = QuoteBuilder::over(&pcrs());
+    quote.safe = 2;
+    let malformed = AppraisalError::Quote(QuoteError::Attest(AttestError::Malformed));
+    assert_eq!(fixture.refusal_of(&quote), malformed);
+    quote.safe = 1;
+    quote.selection = vec![(0x000b, vec![0; 255])];
+    assert_eq!(fixture.refusal_of(&quote), malformed);
+    quote.selection = vec![(0x000b, vec![1, 0, 0]); 2];
+    assert_eq!(fixture.refusal_of(&quote), malformed);
+    let mut evidence = fixture.good();
+    let count = 4 + 2 + 7 + 34 + 8 + 4 + 4 + 1 + 8;
+    evidence.quote[count..count + 4].copy_from_slice(&[0xff; 4]);
+    assert_eq!(fixture.refusal(evidence), malformed);
+}
+
+// --- a vault that an agent pinned
+
+#[test]
+fn a_pinned_vault_is_its_key_its_pcrs_and_its_statement() {
+    let fixture = Fixture::new();
+    let pin = TpmPin { ak_name: parse_ak(&fixture.ak.public).unwrap().name().to_vec(), pcrs: pcrs() };
+    let ask = |evidence, pin| {
+        let evidence = Evidence::Tpm(evidence);
+        let pin = VaultPlatformPin::Tpm(pin);
+        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new())
+    };
+    assert_eq!(ask(fixture.good(), pin.clone()).unwrap().class, PlatformClass::TpmPinned);
+
+    let other_key = TpmPin { ak_name: vec![0; 34], ..pin.clone() };
+    assert_eq!(ask(fixture.good(), other_key).unwrap_err(), AppraisalError::AkNotPinned);
+    let no_key = TpmPin { ak_name: Vec::new(), ..pin.clone() };
+    assert_eq!(ask(fixture.good(), no_key).unwrap_err(), AppraisalError::AkNotPinned);
+
+    let mut other_pcr = pin.clone();
+    other_pcr.pcrs[0].value[0] ^= 1;
+    let refused = ask(fixture.good(), other_pcr).unwrap_err();
+    assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Value { index: 0 }));
+    let fewer = TpmPin { pcrs: pcrs()[..1].to_vec(), ..pin.clone() };
+    let refused = ask(fixture.good(), fewer).unwrap_err();
+    assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Selection));
+    let none = TpmPin { pcrs: Vec::new(), ..pin.clone() };
+    let empty = fixture.evidence(&QuoteBuilder::over(&[]), &[]);
+    assert_eq!(ask(empty, none).unwrap_err(), AppraisalError::TpmRule(TpmRuleError::Selection));
+
+    let mut over_other = QuoteBuilder::over(&pcrs());
+    over_other.extra_data = vec![0; 32];
+    let refused = ask(fixture.evidence(&over_other, &pcrs()), pin.clone()).unwrap_err();
+    assert_eq!(refused, AppraisalError::Statement);
+
+    let mut forged = fixture.good();
+    forged.signature = Ak::generate().sign(&forged.quote);
+    assert_eq!(ask(forged, pin).unwrap_err(), AppraisalError::Quote(QuoteError::BadSignature));
+}
+
+#[test]
+fn t5_a_pinned_key_that_is_not_restricted_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.ak = Ak::with_attributes(common::tpm::AK_ATTRIBUTES & !(1 << 16));
+    let name = vouchsafe_attestation::tpm::public::name(&fixture.ak.public).to_vec();
+    let pin = VaultPlatformPin::Tpm(TpmPin { ak_name: name, pcrs: pcrs() });
+    let evidence = Evidence::Tpm(fixture.good());
+    let refused =
+        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new());
+    let expected = AppraisalError::Ak(vouchsafe_attestation::AkError::Unrestricted);
+    assert_eq!(refused.unwrap_err(), expected);
+}
+
+#[test]
+fn a_pin_of_another_kind_refuses() {
+    let fixture = Fixture::new();
+    let pin = VaultPlatformPin::Snp(common::snp::snp_accept());
+    let evidence = Evidence::Tpm(fixture.good());
+    let refused =
+        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new());
+    assert_eq!(refused.unwrap_err(), AppraisalError::Kind);
+}
