@@ -58,6 +58,9 @@ mod text;
 mod transport;
 mod vault;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::certificate::CertificateError;
 pub use self::endpoint::Endpoint;
 pub use self::files::{FileError, load_key, save_key};

@@ -10,7 +10,7 @@ use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, EvidenceKind, TpmKe
 /// A machine that can show evidence; clones share it. Calls to its hardware run on blocking threads, one at a
 /// time.
 #[derive(Clone)]
-pub struct Machine(Arc<Mutex<dyn Attester>>);
+pub struct Machine(Arc<Mutex<Box<dyn Attester>>>);
 
 /// Why the machine gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ impl Machine {
     /// Takes the machine. Keep it for later introductions: opening a TPM is slow.
     #[must_use]
     pub fn new(attester: impl Attester + 'static) -> Self {
-        Self(Arc::new(Mutex::new(attester)))
+        Self::from(Box::new(attester) as Box<dyn Attester>)
     }
 
     pub(crate) async fn kind(&self) -> Result<EvidenceKind, MachineError> {
@@ -63,9 +63,15 @@ impl Machine {
         let machine = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || {
             let mut attester = machine.lock().map_err(|_| MachineError::Broken)?;
-            Ok(call(&mut *attester)?)
+            Ok(call(attester.as_mut())?)
         })
         .await
         .map_err(|_| MachineError::Broken)?
+    }
+}
+
+impl From<Box<dyn Attester>> for Machine {
+    fn from(attester: Box<dyn Attester>) -> Self {
+        Self(Arc::new(Mutex::new(attester)))
     }
 }

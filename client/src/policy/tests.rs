@@ -157,7 +157,9 @@ fn t2_an_empty_selection_and_t9_an_all_zero_pcr_do_not_compile() {
         &format!("{{ values = [\"{}\"] }}", "01".repeat(32)),
         &format!("{{ values = [\"{}\"], all_zero = \"allowed\" }}", "00".repeat(32)),
     );
-    assert!(matches!(&compiled(&named).accept[1], Accept::Tpm(tpm) if tpm.pcrs[0].all_zero == Permission::Allowed));
+    assert!(
+        matches!(&compiled(&named).accept[1], Accept::Tpm(tpm) if tpm.pcrs[0].all_zero == Permission::Allowed)
+    );
 }
 
 #[test]
@@ -280,10 +282,10 @@ fn v1_names_and_spiffe_paths_are_canonical_and_unique() {
 fn a_file_that_is_no_toml_or_has_no_role_is_refused() {
     let message = compile(&[("x.toml", "[role.a]\nb = \n")]).unwrap_err().to_string();
     assert!(message.starts_with("x.toml:2: "), "{message}");
-    assert_eq!(compile(&[("x.toml", "")]).unwrap_err().to_string(), "x.toml:1: there is no role in these files");
-    let message = compile(&[("x", "[role.a]\nspiffe_path='/a'\nevidence_max_age='1h'\nidentity_ttl='1h'\n")]);
     assert_eq!(
-        message.unwrap_err().to_string(),
-        "x:1: the role accepts nothing: it has no accept rule"
+        compile(&[("x.toml", "")]).unwrap_err().to_string(),
+        "x.toml:1: there is no role in these files"
     );
+    let message = compile(&[("x", "[role.a]\nspiffe_path='/a'\nevidence_max_age='1h'\nidentity_ttl='1h'\n")]);
+    assert_eq!(message.unwrap_err().to_string(), "x:1: the role accepts nothing: it has no accept rule");
 }
