@@ -1,1 +1,4 @@
-//! Cross-crate scenarios, harness, vectors, golden files
+//! Cross-crate scenarios, harness, vectors, golden files.
+
+pub mod crash;
+pub mod stack;
