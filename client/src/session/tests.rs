@@ -1,1 +1,5 @@
+//! Sessions against an inner server with the real TLS settings, over a pipe.
 
+mod connect;
+mod requests;
+mod server;

@@ -11,7 +11,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use time::OffsetDateTime;
 use vouchsafe_attestation::{StatementPreimage, statement};
 use vouchsafe_crypto::digest::sha256;
-use vouchsafe_crypto::random;
+use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::{LogKey, P256Key};
 use vouchsafe_crypto::transcript;
 use vouchsafe_log::{Checkpoint, Rung, Tree, leaf_hash, origin};
@@ -63,7 +63,7 @@ impl FakeVault {
             authority: self_signed(&authority_key, IsCa::Ca(BasicConstraints::Constrained(0))),
             authority_key,
             signing: P256Key::generate().unwrap(),
-            log: LogKey::from_seed(&random::key().unwrap()).unwrap(),
+            log: LogKey::from_seed(&seed(&digest)).unwrap(),
             anchors,
             vault_id: VaultId { class, digest },
             init_digest: [3; 32],
@@ -72,6 +72,16 @@ impl FakeVault {
         vault.append(Actor::Vault, Action::Init);
         vault.append(Actor::Vault, Action::EpochBegin { epoch: 1 });
         vault
+    }
+
+    /// A second handle of this vault's log, to make receipts from: same vault, same key, same entries.
+    pub(crate) fn same_log(&self) -> Self {
+        let log = LogKey::from_seed(&seed(&self.vault_id.digest)).unwrap();
+        let authority_key = P256Key::generate().unwrap();
+        let (signing, tree) = (P256Key::generate().unwrap(), self.tree.clone());
+        let (authority, anchors) = (self.authority.clone(), self.anchors.clone());
+        let Self { vault_id, init_digest, .. } = *self;
+        Self { authority_key, authority, signing, log, anchors, vault_id, init_digest, tree }
     }
 
     pub(crate) fn attest(&self, statement: &StatementPreimage) -> Evidence {
@@ -210,6 +220,11 @@ impl FakeVault {
             Checkpoint { origin, size: self.tree.size(), root: self.tree.root(), rung: Rung::R0 };
         checkpoint.sign(&self.log)
     }
+}
+
+/// Every vault has its own log key.
+fn seed(vault: &[u8; 32]) -> Key32 {
+    Key32::take(&mut vault.clone()).unwrap()
 }
 
 /// A self-signed certificate, for an authority or for a host.
