@@ -57,9 +57,10 @@ impl Archive {
         streams.entry(access.stream).or_default().checkpoint = Some(access.checkpoint);
         let journal = session.checkpoint(0).await?;
         streams.entry(StreamId::Journal).or_default().checkpoint = Some(journal.note);
-        for (stream, _) in session.audit().streams().await? {
+        // Reading is logged, too: what comes after this moment is for the next reader.
+        for (stream, count) in session.audit().streams().await? {
             let frames = &mut streams.entry(stream).or_default().frames;
-            loop {
+            while (frames.len() as u64) < count {
                 let more = session.audit().frames(stream, frames.len() as u64).await?;
                 if more.is_empty() {
                     break;
