@@ -76,6 +76,9 @@ impl Core {
             return Err(RefusalCode::Busy);
         }
         let terms = self.terms(verified, now)?;
+        // Every check has passed: from here on the challenge is used. Before the signature, so that a replay
+        // costs nothing.
+        self.consume(&verified.challenge, now)?;
         let number = self.state().next_identity;
         let certificate = self
             .state()
@@ -85,8 +88,6 @@ impl Core {
         let action =
             Action::Introduce { key: key_digest(verified.key.spki()), evidence: terms.evidence, rule: None };
         let entry = self.entry(terms.actor, action, Decision::Allowed, now, ports)?;
-        // Everything that can fail has succeeded; from here on the challenge is used and the identity exists.
-        self.consume(&verified.challenge, now)?;
         let change = Change::Identity(Identity {
             number,
             certificate: sha256(&[&certificate]),

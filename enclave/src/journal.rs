@@ -221,7 +221,7 @@ impl Journal {
 
     /// Logs a change of state.
     pub fn change(&mut self, entry: &AuditEntry, change: &Change, receipt: Option<ReceiptSlot>) -> Durable {
-        let state = SecretBytes::new(codec::encode(change).unwrap_or_default());
+        let state = SecretBytes::new(encoded(change));
         self.journal.push(entry, state, receipt);
         self.need()
     }
@@ -341,7 +341,7 @@ type CutStream = (Append, Vec<Hash>, Vec<(Sealed, Hash)>);
 
 impl Stream {
     fn push(&mut self, entry: &AuditEntry, state: SecretBytes, receipt: Option<ReceiptSlot>) {
-        let audit = codec::encode(entry).unwrap_or_default();
+        let audit = encoded(entry);
         self.waiting.push(Waiting { entry: Entry { audit, state }, receipt });
         self.leaves += 1;
     }
@@ -377,6 +377,12 @@ impl Stream {
         let append = Append { stream: self.id, index, frame: sealed.bytes };
         Ok(Some((append, sealed.leaves, kept.into_iter().zip(sealed.state_digests).collect())))
     }
+}
+
+/// No entry and no change fails to encode; if one did, logging nothing in its place would be worse than an end.
+fn encoded(message: &impl serde::Serialize) -> Vec<u8> {
+    #[expect(clippy::expect_used, reason = "a broken invariant inside the core stops the enclave")]
+    codec::encode(message).expect("every entry and change encodes")
 }
 
 fn fill(

@@ -5,10 +5,11 @@
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_log::Rung;
 use vouchsafe_protocol::codec;
+use vouchsafe_protocol::id::AnchorName;
 use vouchsafe_protocol::kv::{KvRequest, SecretValue};
 use vouchsafe_protocol::limits::{ROLES, SESSION_FRAME_LEN};
 use vouchsafe_protocol::log::{Action, Actor, Decision};
-use vouchsafe_protocol::policy::Role;
+use vouchsafe_protocol::policy::{Accept, Role};
 use vouchsafe_protocol::policy_check::check_role;
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::{Outcome, Reply, Request, Status};
@@ -132,6 +133,10 @@ impl Core {
         };
         for (index, role) in roles.iter().enumerate() {
             check_role(role).map_err(|error| invalid(format!("{}: {error}", role.name)))?;
+            if let Some(anchor) = self.missing_anchor(role) {
+                let name = &role.name;
+                return Err(invalid(format!("{name}: this vault was initialised without the anchor {anchor}")));
+            }
             if roles.iter().skip(index + 1).any(|other| other.name == role.name) {
                 return Err(invalid(format!("{}: given twice", role.name)));
             }
@@ -143,6 +148,16 @@ impl Core {
         let encoded = codec::encode(&roles).map_err(|_| RefusalCode::Malformed)?;
         let action = Action::RoleApply { role: first.name.clone(), digest: sha256(&[&encoded]) };
         Ok(Decided { action, change: Some(Change::Roles(roles)), reply: Reply::Done })
+    }
+
+    /// An anchor that a role asks for and that this vault can never know: such a rule would accept nobody.
+    fn missing_anchor<'a>(&self, role: &'a Role) -> Option<&'a AnchorName> {
+        let asked = role.accept.iter().flat_map(|accept| match accept {
+            Accept::Tpm(tpm) => tpm.anchors.as_slice(),
+            Accept::Snp(_) => &[],
+        });
+        let known = &self.state().request.anchors.tpm;
+        asked.into_iter().find(|asked| known.iter().all(|anchor| anchor.name != **asked))
     }
 
     /// Logs, applies, and gives the reply that waits for both.

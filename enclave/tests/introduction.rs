@@ -10,7 +10,7 @@ use vouchsafe_enclave::{KernelPorts, ProveOutcome};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::introduction::{Hello, Offer, OfferBody, Proof, Prove, ProveBody, Subject, VERSION};
 use vouchsafe_protocol::limits::{CHALLENGE_SECS, INTRODUCTION_FRAME_LEN};
-use vouchsafe_protocol::policy::LaunchDigest;
+use vouchsafe_protocol::policy::{Accept, EkRule, LaunchDigest, PcrRule, Permission, TpmAccept};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::Request;
 
@@ -304,6 +304,28 @@ fn b8_an_agents_session_may_not_do_what_an_operators_may() {
     ] {
         assert_eq!(vault.outcome(&mut session, &agent, &request).err(), Some(RefusalCode::Denied), "{request:?}");
     }
+}
+
+#[test]
+fn a_role_that_asks_for_an_unknown_anchor_or_is_not_valid_does_not_load() {
+    let mut vault = Vault::create();
+    let operator = vault.introduce_operator();
+    let mut session = vault.open(&operator).unwrap();
+    let before = vault.core.state_digest();
+    let mut unknown = role("web", &[]);
+    unknown.accept = vec![Accept::Tpm(TpmAccept {
+        anchors: vec!["nowhere".parse().unwrap()],
+        pcrs: vec![PcrRule { index: 0, values: vec![[1; 32]], all_zero: Permission::Forbidden }],
+        ek: EkRule::AnyTpm,
+    })];
+    let mut nobody = role("web", &[]);
+    nobody.accept.clear();
+    for roles in [vec![], vec![unknown.clone()], vec![role("ok", &[]), unknown], vec![nobody], vec![role("a", &[]); 2]]
+    {
+        let refused = vault.outcome(&mut session, &operator, &Request::RoleApply(roles));
+        assert_eq!(refused.err(), Some(RefusalCode::Role));
+    }
+    assert_eq!(vault.core.state_digest(), before, "V3: a refused file changed something");
 }
 
 #[test]

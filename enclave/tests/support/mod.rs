@@ -1,7 +1,13 @@
 //! A vault, its platform and its agents in memory: the core driven through its public interface alone.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, missing_docs, reason = "test support")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "test support"
+)]
 
 use std::sync::LazyLock;
 
@@ -12,16 +18,16 @@ use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::P256Key;
 use vouchsafe_crypto::transcript::{chain_head_preimage, chain_link, offer_digest, prove_preimage};
 use vouchsafe_enclave::{
-    BootRecord, Core, Cut, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName, Restore, RestoreError,
-    SessionEnd, SessionId, Unattested,
+    BootRecord, Core, Cut, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName, Restore,
+    RestoreError, SessionEnd, SessionId, Unattested,
 };
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, EvidenceKind};
 use vouchsafe_protocol::id::{RoleName, VaultId};
 use vouchsafe_protocol::introduction::{
-    Grant, Hello, InitRequest, IntroductionReply, Offer, OfferBody, OperatorKey, Proof, Prove, ProveBody, Subject,
-    VERSION,
+    Grant, Hello, InitRequest, IntroductionReply, Offer, OfferBody, OperatorKey, Proof, Prove, ProveBody,
+    Subject, VERSION,
 };
 use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, SecretValue};
 use vouchsafe_protocol::limits::{INTRODUCTION_FRAME_LEN, SESSION_FRAME_LEN};
@@ -239,12 +245,8 @@ impl Vault {
     // --- introduction
 
     pub fn hello(&self, subject: Subject) -> Vec<u8> {
-        let hello = Hello {
-            version: VERSION,
-            nonce: random::array().unwrap(),
-            subject,
-            vault_id: Some(self.id()),
-        };
+        let hello =
+            Hello { version: VERSION, nonce: random::array().unwrap(), subject, vault_id: Some(self.id()) };
         codec::encode(&hello).unwrap()
     }
 
@@ -330,7 +332,8 @@ impl Vault {
 
     /// Asks, stores, and takes the response.
     pub fn response(&mut self, session: &mut Session, identity: &Identity, request: &Request) -> Response {
-        let answer = self.ask(session, identity, request, true).unwrap_or_else(|end| panic!("{}", end.refusal));
+        let answer =
+            self.ask(session, identity, request, true).unwrap_or_else(|end| panic!("{}", end.refusal));
         self.store();
         answer.response(&self.durable)
     }

@@ -2,7 +2,7 @@
 //! the same verifier as a real one's.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::random;
@@ -10,7 +10,10 @@ use vouchsafe_crypto::secret::Key32;
 use vouchsafe_platform::{Attester, Platform, PlatformError, PlatformKind};
 use vouchsafe_protocol::anchors::SimulatedRoot;
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
-use vouchsafe_protocol::policy::{LaunchDigest, Product};
+use vouchsafe_protocol::policy::{
+    Accept, BitRule, ChipRule, HostDataRule, LaunchDigest, Permission, PlatformInfoRules, Product, SnpAccept,
+    Tcb, TcbFloor,
+};
 use vouchsafe_simulation::SimulatedChip;
 
 /// What its guests measure.
@@ -21,7 +24,7 @@ pub const MEASUREMENT: [u8; 48] = [0x42; 48];
 pub struct TestMachine(Arc<Mutex<Inner>>);
 
 pub struct Inner {
-    chip: SimulatedChip,
+    chip: Arc<SimulatedChip>,
     roots: HashMap<Vec<u8>, [u8; 32]>,
     /// What it calls itself.
     pub kind: PlatformKind,
@@ -36,7 +39,7 @@ pub struct Inner {
 impl TestMachine {
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(Inner {
-            chip: SimulatedChip::generate(Product::Genoa).unwrap(),
+            chip: chip(),
             roots: HashMap::new(),
             kind: PlatformKind::Sim,
             counter: Some(40),
@@ -52,6 +55,40 @@ impl TestMachine {
     pub fn root(&self) -> SimulatedRoot {
         self.set().chip.root()
     }
+}
+
+/// The same in every test of a binary: generating the RSA keys of its authority takes seconds.
+fn chip() -> Arc<SimulatedChip> {
+    static CHIP: OnceLock<Arc<SimulatedChip>> = OnceLock::new();
+    Arc::clone(CHIP.get_or_init(|| Arc::new(SimulatedChip::generate(Product::Genoa).unwrap())))
+}
+
+/// Accepts this machine.
+pub fn accept() -> Accept {
+    let zero = Tcb { fmc: 0, boot_loader: 0, tee: 0, snp: 0, microcode: 0 };
+    Accept::Snp(SnpAccept {
+        products: vec![Product::Genoa],
+        measurements: vec![LaunchDigest(MEASUREMENT)],
+        tcb_floors: vec![TcbFloor { product: Product::Genoa, tcb: zero }],
+        provisional_firmware: Permission::Forbidden,
+        platform_info: PlatformInfoRules {
+            smt: BitRule::Any,
+            tsme: BitRule::Any,
+            ecc: BitRule::Any,
+            rapl_disabled: BitRule::Any,
+            ciphertext_hiding: BitRule::Any,
+            alias_check_complete: BitRule::Required,
+            iommu_write_safe: BitRule::Any,
+            tio: BitRule::Any,
+            unknown_bits: Permission::Forbidden,
+        },
+        vmpl: 0,
+        chip: ChipRule::AnyChip,
+        debug: Permission::Forbidden,
+        min_report_version: 3,
+        host_data: HostDataRule::AnyHostData,
+        reserved_fields: Permission::Forbidden,
+    })
 }
 
 impl Attester for TestMachine {

@@ -1,6 +1,7 @@
 //! An enclave in this process, on a machine and with a host that a test can turn bad.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod front;
 pub mod host;
 pub mod machine;
 

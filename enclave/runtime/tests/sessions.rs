@@ -1,0 +1,210 @@
+//! Sessions with the real client: from the first evidence to the last reply.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test binary, helpers included"
+)]
+
+mod support;
+
+use support::front::Front;
+use support::host::framed;
+use support::{Bench, Running, machine};
+use vouchsafe_client::{Expect, InitParts, Machine, Pin, Session, VaultPlatform, init};
+use vouchsafe_enclave_runtime::Exit;
+use vouchsafe_protocol::introduction::OperatorKey;
+use vouchsafe_protocol::kv::{Cas, SecretValue};
+use vouchsafe_protocol::link::{EnclaveState, StorageFailure, StorageReply, StorageRequest};
+use vouchsafe_protocol::policy::{Allow, Capability, RefusalDetail, Role};
+
+const SECRET: &[u8] = b"a value that the host must never see";
+
+/// A vault, the way to it, and its operator's session.
+struct Scene {
+    bench: Bench,
+    running: Running,
+    front: Front,
+    pin: Pin,
+    operator: Session,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let bench = Bench::new();
+        let mut running = bench.start().await;
+        running.host.connect().await;
+        running.host.wait(|state| matches!(state, EnclaveState::Uninitialised)).await;
+        let front = Front::start(bench.socket()).await;
+        let key = OperatorKey { name: "root".parse().unwrap(), key: bench.operator.spki() };
+        let parts = InitParts { operators: vec![key], anchors: bench.anchors() };
+        let made = init(front.endpoint(), &parts, &VaultPlatform::DangerousTrustWhatItShows).await.unwrap();
+        let mut pin = made.pin;
+        let operator = operator(&bench, &front, &mut pin).await;
+        operator.roles().apply(vec![role(3600)]).await.unwrap();
+        Self { bench, running, front, pin, operator }
+    }
+
+    async fn agent(&mut self) -> Session {
+        agent(&self.bench, &self.front, &mut self.pin).await
+    }
+}
+
+async fn agent(bench: &Bench, front: &Front, pin: &mut Pin) -> Session {
+    let machine = Machine::new(bench.machine.clone());
+    let role = "billing".parse().unwrap();
+    let expect = Expect::Pinned(pin);
+    let introduced = vouchsafe_client::introduce(front.endpoint(), expect, &role, &machine).await.unwrap();
+    *pin = introduced.pin;
+    Session::connect(front.endpoint(), &introduced.identity, pin).await.unwrap()
+}
+
+async fn operator(bench: &Bench, front: &Front, pin: &mut Pin) -> Session {
+    let name = "root".parse().unwrap();
+    let expect = Expect::Pinned(pin);
+    let introduced =
+        vouchsafe_client::introduce_operator(front.endpoint(), expect, &name, &bench.operator).await.unwrap();
+    *pin = introduced.pin;
+    Session::connect(front.endpoint(), &introduced.identity, pin).await.unwrap()
+}
+
+fn role(evidence_max_age_secs: u32) -> Role {
+    Role {
+        name: "billing".parse().unwrap(),
+        spiffe_path: "/billing/agent".to_owned(),
+        evidence_max_age_secs,
+        identity_ttl_secs: 3600,
+        refusals: RefusalDetail::NameRule,
+        accept: vec![machine::accept()],
+        allow: vec![Allow { path: "kv/billing/*".to_owned(), can: vec![Capability::Read] }],
+    }
+}
+
+fn secret() -> SecretValue {
+    SecretValue::new(SECRET.to_vec())
+}
+
+#[tokio::test]
+async fn an_attested_agent_reads_what_an_operator_wrote_and_a_crash_loses_nothing() {
+    let mut scene = Scene::new().await;
+    scene.operator.kv().put("kv/billing/db", secret(), Cas::Any).await.unwrap();
+    let agent = scene.agent().await;
+    assert_eq!(agent.kv().get("kv/billing/db").await.unwrap().value.expose_secret(), SECRET);
+    assert!(agent.kv().get("kv/other/db").await.is_err(), "policy is the core's, and it is asked");
+
+    let Scene { bench, running, front, mut pin, .. } = scene;
+    running.crash().await;
+    let files = bench.disk.files().clone();
+    for frame in files.streams.values().flatten().chain(&files.boot) {
+        assert!(!frame.windows(SECRET.len()).any(|window| window == SECRET), "h1");
+    }
+    let running = bench.restart().await;
+    running.serving().await;
+    let agent = self::agent(&bench, &front, &mut pin).await;
+    assert_eq!(agent.kv().get("kv/billing/db").await.unwrap().value.expose_secret(), SECRET);
+}
+
+#[tokio::test]
+async fn many_requests_of_many_sessions_are_in_flight_and_each_gets_its_own_answer() {
+    let mut scene = Scene::new().await;
+    for number in 0..8 {
+        let value = SecretValue::new(format!("value {number}").into_bytes());
+        scene.operator.kv().put(&format!("kv/billing/{number}"), value, Cas::Any).await.unwrap();
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let agent = scene.agent().await;
+        for at in 0..96 {
+            let agent = agent.clone();
+            tasks.spawn(async move {
+                let read = agent.kv().get(&format!("kv/billing/{}", at % 8)).await.unwrap();
+                assert_eq!(read.value.expose_secret(), format!("value {}", at % 8).as_bytes());
+            });
+        }
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn large_values_pass_whole() {
+    let mut scene = Scene::new().await;
+    let value: Vec<u8> = (0..1024 * 1024).map(|at| (at % 251) as u8).collect();
+    scene.operator.kv().put("kv/billing/large", SecretValue::new(value.clone()), Cas::Any).await.unwrap();
+    assert_eq!(scene.agent().await.kv().get("kv/billing/large").await.unwrap().value.expose_secret(), value);
+}
+
+#[tokio::test]
+async fn the_log_as_stored_reaches_an_auditor() {
+    let scene = Scene::new().await;
+    scene.operator.kv().put("kv/billing/db", secret(), Cas::Any).await.unwrap();
+    let streams = scene.operator.audit().streams().await.unwrap();
+    let stored = scene.bench.disk.files().streams.clone();
+    for (stream, frames) in streams {
+        let read = scene.operator.audit().frames(stream, 0).await.unwrap();
+        assert!(frames > 0 && !read.is_empty());
+        assert_eq!(read.first(), stored[&stream].first());
+    }
+}
+
+#[tokio::test]
+async fn h4_a_write_that_the_host_did_not_store_is_never_acknowledged() {
+    let answers = [
+        Some(framed(&StorageReply::Failed(StorageFailure::Conflict))),
+        Some(framed(&StorageReply::Failed(StorageFailure::NoSpace))),
+        Some(framed(&StorageReply::Heads(vec![]))),
+        Some(vec![0xff; 9]),
+        None,
+    ];
+    let scene = Scene::new().await;
+    let Scene { bench, running, front, mut pin, mut operator } = scene;
+    let mut running = running;
+    for (number, answer) in answers.into_iter().enumerate() {
+        let before = bench.disk.files().clone();
+        running.host.meddle(move |request, reply| match request {
+            StorageRequest::Append(_) => answer.clone(),
+            _ => Some(framed(&reply)),
+        });
+        let path = format!("kv/billing/{number}");
+        operator.kv().put(&path, secret(), Cas::Any).await.unwrap_err();
+        running.host.lost().await;
+        front.quiet().await;
+        // The store did not keep it, so it never was.
+        *bench.disk.files() = before;
+        running.host.behave();
+        running.host.connect().await;
+        running.serving().await;
+        operator = self::operator(&bench, &front, &mut pin).await;
+        operator.kv().metadata(&path).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn f6_f7_a_session_ends_when_its_evidence_is_too_old_though_nobody_speaks() {
+    let mut scene = Scene::new().await;
+    scene.operator.roles().apply(vec![role(2)]).await.unwrap();
+    scene.operator.close().await.unwrap();
+    let agent = scene.agent().await;
+    scene.front.quiet().await;
+    agent.kv().get("kv/billing/db").await.unwrap_err();
+}
+
+#[tokio::test]
+async fn v8_a_seal_is_answered_first_and_then_ends_the_process_until_it_is_started_again() {
+    let scene = Scene::new().await;
+    scene.operator.kv().put("kv/billing/db", secret(), Cas::Any).await.unwrap();
+    let counter = scene.bench.machine.set().counter.unwrap();
+    scene.operator.seal().await.unwrap();
+    scene.running.host.wait(|state| matches!(state, EnclaveState::Sealed)).await;
+    assert_eq!(scene.running.exit().await, Exit::Sealed);
+    assert_eq!(scene.bench.machine.set().counter.unwrap(), counter + 1);
+
+    let running = scene.bench.restart().await;
+    running.serving().await;
+    let mut pin = scene.pin;
+    let agent = self::agent(&scene.bench, &scene.front, &mut pin).await;
+    assert_eq!(agent.kv().get("kv/billing/db").await.unwrap().value.expose_secret(), SECRET);
+}
