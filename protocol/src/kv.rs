@@ -9,9 +9,20 @@ use crate::path::Path;
 
 /// A secret value on its way through the inner session. Wiped on drop and never printed; it can be encoded
 /// because that is what it is for, so only messages of the inner session contain one.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct SecretValue(Zeroizing<Vec<u8>>);
+
+impl Serialize for SecretValue {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretValue {
+    /// In one piece: a vector that grew would leave parts of the secret behind.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde_bytes::deserialize::<Vec<u8>, D>(deserializer).map(Self::new)
+    }
+}
 
 impl SecretValue {
     /// Takes the bytes.

@@ -38,6 +38,7 @@ pub struct Append {
     /// Index that the frame must get: the number of frames in the stream now. Fences a second writer.
     pub index: u64,
     /// The sealed frame, at most [`crate::limits::JOURNAL_FRAME_LEN`] bytes.
+    #[serde(with = "serde_bytes")]
     pub frame: Vec<u8>,
 }
 

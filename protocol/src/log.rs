@@ -158,8 +158,10 @@ pub struct SealedFrame {
     /// Merkle leaf hashes of the entries of this frame.
     pub leaves: Vec<[u8; 32]>,
     /// The audit entries, sealed under the audit key: what an auditor opens.
+    #[serde(with = "serde_bytes")]
     pub sealed_audit: Vec<u8>,
     /// The changes of state, sealed under the journal key; empty in an access log.
+    #[serde(with = "serde_bytes")]
     pub sealed_state: Vec<u8>,
 }
 
