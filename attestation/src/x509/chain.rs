@@ -98,6 +98,7 @@ pub fn verify_chain(
                     let validity = validity.intersect(issuer.validity);
                     return Ok(VerifiedChain { anchor, intermediates: depth, validity });
                 }
+                Err(ChainError::TooMany) => return Err(ChainError::TooMany),
                 Err(error) => failure = more_specific(failure, error),
             }
         }
@@ -108,6 +109,7 @@ pub fn verify_chain(
                     next = Some(index);
                     break;
                 }
+                Err(ChainError::TooMany) => return Err(ChainError::TooMany),
                 Err(error) => failure = more_specific(failure, error),
             }
         }

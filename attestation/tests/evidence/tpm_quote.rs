@@ -1,21 +1,19 @@
 //! TPM quotes through the one entry point. Each test starts from evidence that is accepted, changes one thing, and
 //! expects exactly one refusal.
 
-mod common;
-
-use common::snp::{NOW, statement};
-use common::tpm::{Ak, Fixture, QuoteBuilder, SHA1, accept, pcrs, sized, tpm_accept};
+use crate::snp_fixture;
+use crate::snp_fixture::{NOW, statement};
+use crate::tpm_fixture::{Ak, Fixture, QuoteBuilder, SHA1, accept, pcrs, sized, tpm_accept};
 use vouchsafe_attestation::tpm::attest::{AttestError, Quote};
 use vouchsafe_attestation::tpm::quote::{Expected, PcrValues, QuoteError, verify_quote};
 use vouchsafe_attestation::tpm::rules::TpmRuleError;
 use vouchsafe_attestation::tpm::signature::{QuoteSignature, SignatureError};
 use vouchsafe_attestation::{
-    AppraisalError, ChainCache, Claims, PlatformClass, Residency, appraise, appraise_vault, parse_ak,
+    AppraisalError, ChainCache, Claims, PlatformClass, Residency, appraise, parse_ak,
 };
-use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::evidence::{Evidence, PcrValue};
 use vouchsafe_protocol::id::AnchorClass;
-use vouchsafe_protocol::policy::{Accept, EkRule, PcrRule, Permission, TpmAccept, TpmPin, VaultPlatformPin};
+use vouchsafe_protocol::policy::{Accept, EkRule, PcrRule, Permission, TpmAccept};
 
 #[test]
 fn right_evidence_is_accepted_and_described() {
@@ -202,31 +200,6 @@ fn t9_a_pcr_that_was_never_extended_is_refused_unless_named() {
 }
 
 #[test]
-fn t9_sha1_is_refused_unless_allowed_by_name() {
-    let fixture = Fixture::new();
-    let ak = parse_ak(&fixture.ak.public).unwrap();
-    let mut builder = QuoteBuilder::over(&pcrs());
-    builder.selection = vec![(SHA1, vec![1, 0, 0])];
-    builder.pcr_digest = HashAlgorithm::Sha256.digest(&[&[3; 20]]);
-    let bytes = builder.encode();
-    let quote = Quote::parse(&bytes).unwrap();
-    let signature = QuoteSignature::parse(&fixture.ak.sign(&bytes)).unwrap();
-    let values = PcrValues::from([((HashAlgorithm::DangerousSha1, 0), vec![3; 20])]);
-    let check = |sha1, signature: &QuoteSignature, scheme| {
-        let expected = Expected { key: ak.key(), scheme, extra_data: &builder.extra_data, sha1 };
-        verify_quote(&bytes, &quote, signature, &values, expected)
-    };
-    assert_eq!(check(Permission::Forbidden, &signature, Some(ak.scheme())), Err(QuoteError::Sha1));
-    assert_eq!(check(Permission::Allowed, &signature, Some(ak.scheme())), Ok(()));
-    // A signature with SHA-1.
-    let mut weak = fixture.ak.sign(&bytes);
-    weak[3] = 0x04;
-    let weak = QuoteSignature::parse(&weak).unwrap();
-    assert_eq!(check(Permission::Forbidden, &weak, Some(ak.scheme())), Err(QuoteError::Scheme));
-    assert_eq!(check(Permission::Forbidden, &weak, None), Err(QuoteError::Sha1));
-}
-
-#[test]
 fn t10_nonce_key_and_pcrs_are_in_one_signed_structure() {
     let fixture = Fixture::new();
     let good = fixture.good();
@@ -289,7 +262,7 @@ fn any_one_rule_suffices_and_the_furthest_refusal_is_told() {
     let fixture = Fixture::new();
     let other = Accept::Tpm(TpmAccept { anchors: vec!["x".parse().unwrap()], ..tpm_accept() });
     let appraisal =
-        fixture.appraise(fixture.good(), &[common::snp::accept(), other.clone(), accept()]).unwrap();
+        fixture.appraise(fixture.good(), &[snp_fixture::accept(), other.clone(), accept()]).unwrap();
     assert_eq!(appraisal.rule, 2);
     let mut wrong = tpm_accept();
     wrong.pcrs[1].values = vec![[2; 32]];
@@ -298,7 +271,7 @@ fn any_one_rule_suffices_and_the_furthest_refusal_is_told() {
         let refused = fixture.appraise(fixture.good(), &rules).unwrap_err();
         assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Value { index: 7 }));
     }
-    let refused = fixture.appraise(fixture.good(), &[common::snp::accept()]).unwrap_err();
+    let refused = fixture.appraise(fixture.good(), &[snp_fixture::accept()]).unwrap_err();
     assert_eq!(refused, AppraisalError::Kind);
 }
 
@@ -368,66 +341,4 @@ fn sizes_inside_a_quote_are_bounded() {
     let count = 4 + 2 + 7 + 34 + 8 + 4 + 4 + 1 + 8;
     evidence.quote[count..count + 4].copy_from_slice(&[0xff; 4]);
     assert_eq!(fixture.refusal(evidence), malformed);
-}
-
-// --- a vault that an agent pinned
-
-#[test]
-fn a_pinned_vault_is_its_key_its_pcrs_and_its_statement() {
-    let fixture = Fixture::new();
-    let pin = TpmPin { ak_name: parse_ak(&fixture.ak.public).unwrap().name().to_vec(), pcrs: pcrs() };
-    let ask = |evidence, pin| {
-        let evidence = Evidence::Tpm(evidence);
-        let pin = VaultPlatformPin::Tpm(pin);
-        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new())
-    };
-    assert_eq!(ask(fixture.good(), pin.clone()).unwrap().class, PlatformClass::TpmPinned);
-
-    let other_key = TpmPin { ak_name: vec![0; 34], ..pin.clone() };
-    assert_eq!(ask(fixture.good(), other_key).unwrap_err(), AppraisalError::AkNotPinned);
-    let no_key = TpmPin { ak_name: Vec::new(), ..pin.clone() };
-    assert_eq!(ask(fixture.good(), no_key).unwrap_err(), AppraisalError::AkNotPinned);
-
-    let mut other_pcr = pin.clone();
-    other_pcr.pcrs[0].value[0] ^= 1;
-    let refused = ask(fixture.good(), other_pcr).unwrap_err();
-    assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Value { index: 0 }));
-    let fewer = TpmPin { pcrs: pcrs()[..1].to_vec(), ..pin.clone() };
-    let refused = ask(fixture.good(), fewer).unwrap_err();
-    assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Selection));
-    let none = TpmPin { pcrs: Vec::new(), ..pin.clone() };
-    let empty = fixture.evidence(&QuoteBuilder::over(&[]), &[]);
-    assert_eq!(ask(empty, none).unwrap_err(), AppraisalError::TpmRule(TpmRuleError::Selection));
-
-    let mut over_other = QuoteBuilder::over(&pcrs());
-    over_other.extra_data = vec![0; 32];
-    let refused = ask(fixture.evidence(&over_other, &pcrs()), pin.clone()).unwrap_err();
-    assert_eq!(refused, AppraisalError::Statement);
-
-    let mut forged = fixture.good();
-    forged.signature = Ak::generate().sign(&forged.quote);
-    assert_eq!(ask(forged, pin).unwrap_err(), AppraisalError::Quote(QuoteError::BadSignature));
-}
-
-#[test]
-fn t5_a_pinned_key_that_is_not_restricted_is_refused() {
-    let mut fixture = Fixture::new();
-    fixture.ak = Ak::with_attributes(common::tpm::AK_ATTRIBUTES & !(1 << 16));
-    let name = vouchsafe_attestation::tpm::public::name(&fixture.ak.public).to_vec();
-    let pin = VaultPlatformPin::Tpm(TpmPin { ak_name: name, pcrs: pcrs() });
-    let evidence = Evidence::Tpm(fixture.good());
-    let refused =
-        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new());
-    let expected = AppraisalError::Ak(vouchsafe_attestation::AkError::Unrestricted);
-    assert_eq!(refused.unwrap_err(), expected);
-}
-
-#[test]
-fn a_pin_of_another_kind_refuses() {
-    let fixture = Fixture::new();
-    let pin = VaultPlatformPin::Snp(common::snp::snp_accept());
-    let evidence = Evidence::Tpm(fixture.good());
-    let refused =
-        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new());
-    assert_eq!(refused.unwrap_err(), AppraisalError::Kind);
 }

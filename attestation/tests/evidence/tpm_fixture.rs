@@ -16,7 +16,7 @@ use vouchsafe_protocol::evidence::{Evidence, PcrValue, TpmEvidence, TpmKeys};
 use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::policy::{Accept, EkRule, PcrRule, Permission, TpmAccept};
 
-use super::snp::{NOW, statement};
+use crate::snp_fixture::{NOW, statement};
 
 pub const SHA1: u16 = 0x0004;
 pub const SHA256: u16 = 0x000b;

@@ -1,0 +1,30 @@
+//! Evidence through the public interface. Each test starts from evidence that is accepted, changes one thing, and
+//! expects exactly one refusal. Reports are signed again after the change by a simulated chip, quotes by a key made
+//! here, so that a refusal comes from the rule and not from the signature.
+
+#[cfg(test)]
+mod snp_binding;
+#[cfg(test)]
+mod snp_endorsement;
+#[cfg(test)]
+mod snp_fixture;
+#[cfg(test)]
+mod snp_form;
+#[cfg(test)]
+mod snp_roots;
+#[cfg(test)]
+mod snp_rules;
+#[cfg(test)]
+mod snp_tcb;
+#[cfg(test)]
+mod tpm_chain;
+#[cfg(test)]
+mod tpm_fixture;
+#[cfg(test)]
+mod tpm_keys;
+#[cfg(test)]
+mod tpm_quote;
+#[cfg(test)]
+mod tpm_vault;
+#[cfg(test)]
+mod tpm_verify;
