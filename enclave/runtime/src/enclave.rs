@@ -100,7 +100,9 @@ impl Enclave {
             match self.machine {
                 Some(machine) => {
                     let stop = stopped.clone();
-                    Lifecycle { machine, clock, phase, links: slot, inits: jobs, stop }.run().await
+                    Lifecycle { machine, clock, phase, links: slot, inits: jobs, stop, served: false }
+                        .run()
+                        .await
                 }
                 None => {
                     // Held, so that everybody goes on seeing that it is sealed.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use vouchsafe_enclave::{Core, Durable};
 use vouchsafe_protocol::introduction::IntroductionReply;
 use vouchsafe_protocol::link::EnclaveState;
@@ -24,12 +23,10 @@ use crate::session_tls::SessionTls;
 use crate::storage::{Storage, StorageError};
 use crate::vault::{Gone, Vault};
 
-/// First pause before booting again after a boot that did not last.
+/// First pause before booting again; it doubles while boots fail.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// Longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// A vault that lived this long makes the next pause the first again.
-const SETTLED: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Time for the last replies when the vault stops or is sealed.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Time for storing and counting the end of an epoch; after it the next start makes up for it.
@@ -71,6 +68,8 @@ pub(crate) struct Lifecycle {
     pub(crate) links: Arc<LinkSlot>,
     pub(crate) inits: mpsc::Receiver<InitJob>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// Whether the newest link got as far as serving.
+    pub(crate) served: bool,
 }
 
 /// A vault in service; its core is dropped with this.
@@ -118,7 +117,7 @@ impl Lifecycle {
                     None => return Exit::Stopped,
                 },
             };
-            let began = Instant::now();
+            self.served = false;
             let next = self.live(stream).await;
             match next {
                 Next::Lost => {}
@@ -127,7 +126,7 @@ impl Lifecycle {
                 Next::Stopped => return Exit::Stopped,
             }
             self.phase.send_replace(Phase::Unavailable);
-            pause = if began.elapsed() < SETTLED { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
+            pause = if self.served { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stopped(&mut self.stop) => return Exit::Stopped,
@@ -161,11 +160,12 @@ impl Lifecycle {
 
     /// There is no vault: waits for somebody to make one.
     async fn await_init(&mut self, storage: &Storage) -> Next {
+        // The phase first, here and below: whoever comes because of the announcement finds it true.
+        self.phase.send_replace(Phase::Uninitialised);
         if let Err(error) = storage.announce(EnclaveState::Uninitialised).await {
             return lost(&error);
         }
         tracing::info!("there is no vault yet; waiting for init");
-        self.phase.send_replace(Phase::Uninitialised);
         loop {
             let job = tokio::select! {
                 Some(job) = self.inits.recv() => job,
@@ -213,11 +213,12 @@ impl Lifecycle {
         let state =
             EnclaveState::Serving { authority: core.authority().to_vec(), vault_id: vault_id.clone() };
         let service = Service(Vault::new(core, durable, storage.clone(), tls));
+        self.phase.send_replace(Phase::Serving(Arc::clone(&service.0)));
         if let Err(error) = storage.announce(state).await {
             return lost(&error);
         }
-        self.phase.send_replace(Phase::Serving(Arc::clone(&service.0)));
         tracing::info!(vault = vault_id, "serving");
+        self.served = true;
         if let Some((reply, message)) = announcement {
             answer(reply, message);
         }
