@@ -15,12 +15,13 @@ use vouchsafe_protocol::introduction::{
     Hello, IntroductionReply, IntroductionRequest, OfferBody, OperatorKey, Proof, Prove, ProveBody, Subject,
 };
 use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
+use vouchsafe_protocol::link::ALPN_INTRODUCE;
 use vouchsafe_protocol::policy::{Accept, VaultPlatformPin};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 
-use super::host::{serve, serve_introductions};
+use super::host::{serve, serve_certified, serve_introductions};
 use crate::clock::now_secs;
-use crate::vault::fake::{CHIP, FakeVault, MEASUREMENT};
+use crate::vault::fake::{CHIP, FakeVault, MEASUREMENT, self_signed};
 use crate::*;
 
 /// A simulated machine that counts what it was asked for.
@@ -224,6 +225,17 @@ async fn another_protocol_or_no_host_is_said_so() {
     let nobody = Endpoint::new("127.0.0.1:9");
     let error = introduce(&nobody, Expect::Pinned(&pin), &role(), &machine).await.unwrap_err();
     assert!(matches!(error, IntroduceError::Transport(TransportError::Connect { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn b6_the_outer_handshake_is_signed_by_the_certificate_that_is_shown() {
+    let (_, pin) = shared();
+    let (machine, _) = machine();
+    let (owner, other) = (P256Key::generate().unwrap(), P256Key::generate().unwrap());
+    let certificate = self_signed(&owner, rcgen::IsCa::NoCa);
+    let endpoint = serve_certified(ALPN_INTRODUCE, certificate, &other, |_| panic!("a hello was sent")).await;
+    let error = introduce(&endpoint, Expect::Pinned(&pin), &role(), &machine).await.unwrap_err();
+    assert!(matches!(error, IntroduceError::Transport(TransportError::Tls(_))), "{error:?}");
 }
 
 fn parts(pin: &Pin) -> InitParts {

@@ -21,11 +21,22 @@ use crate::vault::fake::self_signed;
 /// Serves one connection: each request goes to `answer`, `None` hangs up.
 pub(super) async fn serve(
     alpn: &[u8],
+    answer: impl FnMut(IntroductionRequest) -> Option<IntroductionReply> + Send + 'static,
+) -> Endpoint {
+    let key = P256Key::generate().unwrap();
+    serve_certified(alpn, self_signed(&key, IsCa::NoCa), &key, answer).await
+}
+
+/// As [`serve`], with this certificate.
+pub(super) async fn serve_certified(
+    alpn: &[u8],
+    certificate: Vec<u8>,
+    key: &P256Key,
     mut answer: impl FnMut(IntroductionRequest) -> Option<IntroductionReply> + Send + 'static,
 ) -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let acceptor = TlsAcceptor::from(Arc::new(config(alpn)));
+    let acceptor = TlsAcceptor::from(Arc::new(config(alpn, certificate, key)));
     tokio::spawn(async move {
         let (tcp, _) = listener.accept().await.unwrap();
         let Ok(mut stream) = acceptor.accept(tcp).await else { return };
@@ -44,9 +55,8 @@ pub(super) async fn serve_introductions(
     serve(ALPN_INTRODUCE, answer).await
 }
 
-fn config(alpn: &[u8]) -> ServerConfig {
-    let key = P256Key::generate().unwrap();
-    let certified = tls::certified_key(vec![self_signed(&key, IsCa::NoCa)], &key).unwrap();
+fn config(alpn: &[u8], certificate: Vec<u8>, key: &P256Key) -> ServerConfig {
+    let certified = tls::certified_key(vec![certificate], key).unwrap();
     let mut config = ServerConfig::builder_with_provider(tls::outer_provider())
         .with_protocol_versions(&[&TLS13])
         .unwrap()

@@ -102,8 +102,8 @@ async fn both(mut answer: impl FnMut(&Asked, &Asked) -> Vec<Vec<u8>> + Send + 's
     let (one, two) = tokio::join!(kv.get("kv/one"), kv.get("kv/two"));
     let ends: Vec<SessionEnd> = [one, two]
         .into_iter()
-        .filter_map(|result| match result {
-            Err(RequestError::Ended(end)) => Some(end),
+        .map(|result| match result {
+            Err(RequestError::Ended(end)) => end,
             Err(error) => panic!("{error}"),
             Ok(secret) => panic!("a value was believed: {secret:?}"),
         })
