@@ -15,10 +15,6 @@ pub mod verify;
 
 pub use frontier::{BatchProofs, Frontier};
 
-/// Longest proof there can be: a tree of 64-bit size has at most 64 levels below its root, and a consistency
-/// proof one node more.
-pub const PROOF_LEN: usize = 65;
-
 /// A full tree: all levels are kept, about 64 bytes per leaf.
 #[derive(Clone, Debug, Default)]
 pub struct Tree(Levels);
