@@ -2,6 +2,7 @@
 
 use vouchsafe_log::{Checkpoint, CheckpointError, origin, verify_consistency};
 use vouchsafe_protocol::link::StreamId;
+use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_protocol::session::{Outcome, Reply, Request, Response};
 
 use super::error::{ConnectError, RequestError};
@@ -47,7 +48,14 @@ impl<M: Mode> Session<M> {
     /// [`ConnectError::Checkpoint`] if there is no usable checkpoint.
     pub async fn remember(&self, pin: &mut Pin) -> Result<(), ConnectError> {
         let from = pin.checkpoint.unwrap_or(Remembered { size: 0, root: [0; 32] });
-        let state = self.checkpoint(from.size).await.map_err(|error| match error {
+        let state = match self.checkpoint(from.size).await {
+            // It has no tree of that size: see which one it has.
+            Err(RequestError::Refused(refusal)) if refusal.code == RefusalCode::NotFound && from.size > 0 => {
+                self.checkpoint(0).await
+            }
+            other => other,
+        };
+        let state = state.map_err(|error| match error {
             RequestError::Checkpoint(error) => ConnectError::Checkpoint(error),
             error => ConnectError::Request(error),
         })?;

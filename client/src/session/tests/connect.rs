@@ -6,7 +6,8 @@ use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use vouchsafe_crypto::signature::P256Key;
 use vouchsafe_crypto::tls;
 use vouchsafe_protocol::log::{Action, Actor};
-use vouchsafe_protocol::session::{Reply, Request};
+use vouchsafe_protocol::refusal::RefusalCode;
+use vouchsafe_protocol::session::{Outcome, Reply, Request};
 
 use super::server::{Settings, connect};
 use crate::certificate::CertificateError;
@@ -60,6 +61,26 @@ async fn h3_a_rolled_back_journal_is_refused() {
     grown(&mut vault);
     let error = shown(&vault, Some(vault.remembered()), old, vec![]).await.unwrap_err();
     assert!(matches!(error, ConnectError::RolledBack { size: 2, remembered: 7 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn h3_a_vault_that_has_no_tree_of_the_remembered_size_is_rolled_back() {
+    let vault = FakeVault::new();
+    let mut pin = vault.pin();
+    pin.checkpoint = Some(Remembered { size: 9, root: [1; 32] });
+    let note = vault.checkpoint();
+    let (session, _) = connect(&vault, &mut pin, Settings::right(&vault), move |asked| {
+        vec![match asked.request {
+            Request::Checkpoint { from_size: 0 } => {
+                asked.reply(Reply::Checkpoint { note: note.clone(), proof: vec![] })
+            }
+            _ => asked.respond(Outcome::Refused(RefusalCode::NotFound.into()), None),
+        }]
+    })
+    .await;
+    let error = session.err().unwrap();
+    assert!(matches!(error, ConnectError::RolledBack { size: 2, remembered: 9 }), "{error:?}");
+    assert_eq!(pin.checkpoint.unwrap().size, 9, "the pin does not forget");
 }
 
 #[tokio::test]

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, SecretValue};
-use vouchsafe_protocol::limits::{KV_VALUE_LEN, PIPELINE_DEPTH, SESSION_FRAME_LEN, UNSIGNED_REQUESTS};
+use vouchsafe_protocol::limits::{JOURNAL_FRAME_LEN, KV_VALUE_LEN, PIPELINE_DEPTH, UNSIGNED_REQUESTS};
+use vouchsafe_protocol::link::StreamId;
 use vouchsafe_protocol::log::{Action, Actor, KvOperation};
 use vouchsafe_protocol::path::PathError;
 use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_protocol::session::{Outcome, Reply, Request, Response, vault_frame};
 
 use super::server::{Asked, session};
+use crate::session::driver::REPLY_LEN;
 use crate::session::{RequestError, Session, SessionEnd};
 use crate::vault::fake::FakeVault;
 
@@ -141,7 +143,7 @@ async fn h7_replies_to_nothing_or_malformed_or_endless_end_the_session() {
     })
     .await;
     assert_eq!(end, SessionEnd::Malformed);
-    assert_eq!(both(|_, _| vec![vec![0; SESSION_FRAME_LEN + 1]]).await, SessionEnd::Malformed);
+    assert_eq!(both(|_, _| vec![vec![0; REPLY_LEN + 1]]).await, SessionEnd::Malformed);
     assert_eq!(both(|_, _| vec![vec![]]).await, SessionEnd::HungUp);
 }
 
@@ -207,6 +209,16 @@ async fn the_largest_value_goes_through() {
     .await;
     let value = SecretValue::new(vec![7; KV_VALUE_LEN]);
     assert_eq!(session.kv().put("kv/x", value, Cas::Version(0)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_stored_frame_larger_than_any_request_reaches_the_auditor() {
+    let vault = FakeVault::new();
+    let (session, _) =
+        session(&vault, |asked| vec![asked.reply(Reply::AuditFrames(vec![vec![7; JOURNAL_FRAME_LEN]]))])
+            .await;
+    let frames = session.audit().frames(StreamId::Journal, 0).await.unwrap();
+    assert_eq!(frames[0].len(), JOURNAL_FRAME_LEN);
 }
 
 #[tokio::test]
