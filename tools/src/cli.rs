@@ -71,7 +71,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Read and verify the log
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  vouchsafe audit tail\n  vouchsafe audit verify --live")]
     Audit(AuditCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  vouchsafe completion bash > /etc/bash_completion.d/vouchsafe\n  \
@@ -94,16 +94,23 @@ enum Command {
     /// Attest this machine to the vault, and keep the identity that it grants
     Introduce(IntroduceArgs),
     /// Read, write and manage secrets
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  vouchsafe kv put kv/billing/db @password.txt\n  \
+        vouchsafe kv get kv/billing/db"
+    )]
     Kv(KvCommand),
     /// Operators' keys
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  vouchsafe operator keygen --name ann > ann.pem")]
     Operator(OperatorCommand),
     /// What this directory knows of its vault
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  vouchsafe pin show > pin.toml")]
     Pin(PinCommand),
     /// Load and look at policy
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  vouchsafe role apply billing.toml\n  vouchsafe role show billing"
+    )]
     Role(RoleCommand),
     /// Make the vault forget every key until its enclave is started again
     #[command(

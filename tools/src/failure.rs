@@ -64,7 +64,12 @@ impl std::error::Error for Problem {}
 impl Failure {
     /// Describes an error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        let mut failure = error.chain().find_map(known).unwrap_or_else(|| Self {
+        // A problem that was put around an error is found by anyhow alone; it knows best what it is about.
+        let known_cause = match error.downcast_ref::<Problem>() {
+            Some(problem) => known(problem),
+            None => error.chain().find_map(known),
+        };
+        let mut failure = known_cause.unwrap_or_else(|| Self {
             code: "failed".to_owned(),
             message: String::new(),
             hint: None,
@@ -289,6 +294,14 @@ mod tests {
     fn a_chain_is_printed_once() {
         let error = anyhow::Error::new(Problem::new("x", "inner")).context("outer: inner").context("top");
         assert_eq!(Failure::of(&error).message, "top: outer: inner");
+    }
+
+    #[test]
+    fn a_problem_around_an_error_is_found() {
+        let inner = anyhow::Error::new(io::Error::from(io::ErrorKind::NotFound));
+        let error = inner.context(Problem::new("outer", "what").hint("do")).context("top");
+        let failure = Failure::of(&error);
+        assert_eq!((failure.code.as_str(), failure.hint.as_deref()), ("outer", Some("do")));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod children;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ pub(crate) async fn run(args: DevArgs, dir: Option<PathBuf>, format: Format) -> 
     let mut stop = Stop::new()?;
     let temporary = match &dir {
         Some(_) => None,
-        None => Some(TempDir::with_prefix("vouchsafe-dev-").context("no temporary directory")?),
+        None => Some(private_temporary("vouchsafe-dev-")?),
     };
     let home = Home::locate(Some(match (&dir, &temporary) {
         (Some(dir), _) => dir,
@@ -71,7 +72,7 @@ pub(crate) async fn run(args: DevArgs, dir: Option<PathBuf>, format: Format) -> 
     }))?;
     home.create()?;
     // Unix socket addresses are short; the directory's path need not be.
-    let sockets = TempDir::with_prefix("vouchsafe-").context("no temporary directory")?;
+    let sockets = private_temporary("vouchsafe-")?;
 
     let (mut children, connection) = tokio::select! {
         started = during("starting a vault", Children::start(&home, sockets.path(), args.listen)) => started?,
@@ -94,6 +95,11 @@ pub(crate) async fn run(args: DevArgs, dir: Option<PathBuf>, format: Format) -> 
     watched?;
     stopped?;
     note("stopped").context("cannot write to standard error")
+}
+
+fn private_temporary(prefix: &str) -> Result<TempDir> {
+    let mode = std::fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix(prefix).permissions(mode).tempdir().context("no temporary directory")
 }
 
 /// Makes or takes up the vault, and tells how to use it.

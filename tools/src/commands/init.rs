@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use vouchsafe_client::{InitParts, Pin, VaultPlatform, init};
+use vouchsafe_protocol::anchors::Anchors;
 use vouchsafe_protocol::id::OperatorName;
 use vouchsafe_protocol::introduction::OperatorKey;
 use vouchsafe_protocol::policy::VaultPlatformPin;
@@ -36,7 +37,7 @@ It makes the operator's key if the directory has none, and keeps the pin in DIR/
 #[command(after_help = EXAMPLES)]
 #[command(group = ArgGroup::new("platform").required(true).args(["platform_pin", "trust_shown_platform"]))]
 pub(crate) struct InitArgs {
-    /// Accept the vault only if its platform is what this pin says (its [platform] and its own anchors matter)
+    /// Accept the vault only if its platform is what this pin says (only its [platform] matters)
     #[arg(long, value_name = "PIN.toml")]
     platform_pin: Option<PathBuf>,
     /// Pin whatever platform the vault shows; its evidence is verified against the anchors all the same
@@ -86,7 +87,7 @@ pub(crate) async fn create(
     context: &Context,
     own: &OperatorName,
     others: &[(OperatorName, PathBuf)],
-    anchors: vouchsafe_protocol::anchors::Anchors,
+    anchors: Anchors,
     platform: &VaultPlatform,
 ) -> Result<Pin> {
     let home = &context.home;

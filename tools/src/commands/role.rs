@@ -9,6 +9,7 @@ use vouchsafe_client::policy;
 use vouchsafe_protocol::id::RoleName;
 
 use crate::context::Context;
+use crate::failure::kebab;
 use crate::output::Output;
 
 /// Subcommands.
@@ -53,7 +54,7 @@ pub(crate) async fn run(command: RoleCommand, context: &Context) -> Result<Outpu
             let role = conversation.session.roles().show(&name).await;
             let role = role.with_context(|| format!("cannot show role '{name}'"));
             let (role, pin) = conversation.conclude(&context.home, role).await?;
-            let shown = hex_bytes(serde_json::to_value(&role)?);
+            let shown = readable(serde_json::to_value(&role)?);
             let text = toml::to_string_pretty(&shown)?;
             Ok(Output::new(text, json!({ "role": shown })).about(pin.vault_id))
         }
@@ -71,20 +72,42 @@ async fn apply(files: &[PathBuf], context: &Context) -> Result<Output> {
     Ok(Output::new(text, json!({ "applied": names })).about(pin.vault_id))
 }
 
-/// Digests and chip ids, which are lists of bytes, as hexadecimal text.
-fn hex_bytes(value: Value) -> Value {
+/// The typed form as people read it: digests and chip ids, which are lists of bytes, as hexadecimal text, and
+/// the names of choices as policy files have them.
+fn readable(value: Value) -> Value {
     match value {
         Value::Array(items) => {
             let byte = |item: &Value| item.as_u64().and_then(|byte| u8::try_from(byte).ok());
             let bytes: Option<Vec<u8>> = items.iter().map(byte).collect();
             match bytes {
                 Some(bytes) if bytes.len() >= 32 => Value::String(hex::encode(bytes)),
-                _ => Value::Array(items.into_iter().map(hex_bytes).collect()),
+                _ => Value::Array(items.into_iter().map(readable).collect()),
             }
         }
         Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(name, value)| (name, hex_bytes(value))).collect())
+            Value::Object(fields.into_iter().map(|(name, value)| (choice(&name), readable(value))).collect())
         }
+        Value::String(text) => Value::String(choice(&text)),
         other => other,
+    }
+}
+
+/// Names that people choose are in lower case; what begins with a capital is one of the policy's own words.
+fn choice(text: &str) -> String {
+    if text.starts_with(|first: char| first.is_ascii_uppercase()) { kebab(text) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_and_choices_are_readable() {
+        let digest = vec![0xab; 48];
+        let shown =
+            readable(json!({ "accept": [{ "Snp": { "digest": digest, "chip": "AnyChip", "vmpl": 0 } }] }));
+        let expected =
+            json!({ "accept": [{ "snp": { "digest": "ab".repeat(48), "chip": "any-chip", "vmpl": 0 } }] });
+        assert_eq!(shown, expected);
     }
 }

@@ -1,0 +1,272 @@
+//! `vouchsafe dev` and the commands it says to try, with the built programs; and what an auditor notices.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test, helpers included")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use vouchsafe_tests::stack::binary;
+
+const VALUE: &str = "what nobody else may know";
+
+/// A running `vouchsafe dev`.
+struct Dev {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    said: Value,
+}
+
+impl Dev {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(binary("vouchsafe").unwrap())
+            .args(["--output", "json", "dev"])
+            .args(arguments)
+            .env_remove("VOUCHSAFE_DIR")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut text = String::new();
+        while !text.ends_with("}\n") || serde_json::from_str::<Value>(&text).is_err() {
+            if stdout.read_line(&mut text).unwrap() == 0 {
+                let mut errors = String::new();
+                child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+                panic!("dev ended: {text}{errors}");
+            }
+        }
+        Self { child, stdout, said: serde_json::from_str(&text).unwrap() }
+    }
+
+    fn said(&self, name: &str) -> String {
+        self.said[name].as_str().unwrap().to_owned()
+    }
+
+    /// Process ids of its children, as the kernel tells.
+    fn children(&self) -> Vec<u32> {
+        let id = self.child.id();
+        let mut found = Vec::new();
+        for thread in fs::read_dir(format!("/proc/{id}/task")).unwrap() {
+            let children = fs::read_to_string(thread.unwrap().path().join("children")).unwrap();
+            found.extend(children.split_whitespace().map(|id| id.parse::<u32>().unwrap()));
+        }
+        found
+    }
+
+    fn stop(mut self, signal: &str) -> ExitStatus {
+        let children = self.children();
+        assert_eq!(children.len(), 2, "enclave and host");
+        kill(signal, self.child.id());
+        let status = self.end();
+        for child in children {
+            assert!(!Path::new(&format!("/proc/{child}")).exists(), "process {child} is left");
+        }
+        status
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "one object is all it says");
+        self.child.wait().unwrap()
+    }
+}
+
+fn kill(signal: &str, id: u32) {
+    assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
+}
+
+fn run(dir: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(binary("vouchsafe").unwrap())
+        .args(["--dir", dir.to_str().unwrap()])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn done(dir: &Path, arguments: &[&str], input: &[u8]) -> String {
+    let output = run(dir, arguments, input);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(errors.contains("SIMULATED") || text.contains("\"simulated\": true"), "{arguments:?}");
+    text
+}
+
+/// Exit code 1, nothing on standard output, and this code.
+fn refused(dir: &Path, arguments: &[&str], code: &str) -> String {
+    let output = run(dir, &[arguments, &["--output", "json"]].concat(), b"");
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(error["error"]["code"], code, "{arguments:?}: {error}");
+    error["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn dev_runs_a_whole_vault_and_its_commands_work() {
+    let dir = TempDir::new().unwrap();
+    let home = dir.path().join("vault");
+    let dev = Dev::start(&["--dir", home.to_str().unwrap()]);
+    let vault = dev.said("vault_id");
+    assert!(vault.starts_with("sim-vault-") && dev.said["simulated"] == true);
+    assert_eq!(dev.said["commands"].as_array().unwrap().len(), 3);
+
+    // The three commands, as they are told.
+    assert!(done(&home, &["kv", "put", "kv/demo/hello", "-"], VALUE.as_bytes()).contains("version 1"));
+    assert!(done(&home, &["introduce", "--role", "demo", "--platform", "sim"], b"").contains("/demo/agent"));
+    assert_eq!(done(&home, &["kv", "get", "kv/demo/hello"], b""), VALUE);
+
+    // The rest of kv.
+    done(&home, &["kv", "put", "kv/demo/hello", "two", "--cas", "1"], b"");
+    assert!(
+        refused(&home, &["kv", "put", "kv/demo/hello", "x", "--cas", "1"], "refused.cas-mismatch")
+            .contains("hello")
+    );
+    assert_eq!(done(&home, &["kv", "get", "kv/demo/hello", "--version", "1"], b""), VALUE);
+    assert_eq!(done(&home, &["kv", "list", "kv/demo"], b""), "hello\n");
+    done(&home, &["kv", "delete", "kv/demo/hello"], b"");
+    refused(&home, &["kv", "get", "kv/demo/hello"], "refused.deleted");
+    done(&home, &["kv", "undelete", "kv/demo/hello", "--version", "2"], b"");
+    assert_eq!(done(&home, &["kv", "get", "kv/demo/hello"], b""), "two");
+    done(&home, &["kv", "destroy", "kv/demo/hello", "--version", "1"], b"");
+    assert!(done(&home, &["kv", "metadata", "kv/demo/hello"], b"").contains("destroyed"));
+    done(&home, &["kv", "put", "kv/demo/binary", "-"], &[0xff, 0x00]);
+    let json: Value =
+        serde_json::from_str(&done(&home, &["--output", "json", "kv", "get", "kv/demo/binary"], b""))
+            .unwrap();
+    assert_eq!((json["encoding"].as_str(), json["value"].as_str()), (Some("base64"), Some("/wA=")));
+
+    // Operators do not read values, and agents nothing beyond their role.
+    refused(&home, &["kv", "get", "kv/demo/hello", "--as", "operator"], "refused.denied");
+    refused(&home, &["kv", "get", "kv/other/hello"], "refused.denied");
+    refused(&home, &["kv", "put", "kv/demo/hello", "x", "--as", "demo"], "refused.denied");
+    refused(
+        &home,
+        &["introduce", "--role", "demo", "--platform", "sim", "--sim-image", "other"],
+        "refused.evidence",
+    );
+    refused(&home, &["init", "--trust-shown-platform"], "exists");
+
+    assert!(done(&home, &["status"], b"").contains(&vault));
+    assert_eq!(done(&home, &["role", "list"], b""), "demo\n");
+    assert!(done(&home, &["role", "show", "demo"], b"").contains("kv/demo/*"));
+    assert!(done(&home, &["audit", "tail"], b"").contains("operator operator"));
+
+    // It goes on where it stopped.
+    assert_eq!(dev.stop("-INT").code(), Some(0));
+    refused(&home, &["status"], "connect");
+    let dev = Dev::start(&["--dir", home.to_str().unwrap()]);
+    assert_eq!(dev.said("vault_id"), vault);
+    assert_eq!(done(&home, &["kv", "get", "kv/demo/hello"], b""), "two");
+
+    // Sealed means sealed, and the host says so.
+    done(&home, &["seal"], b"");
+    // The enclave replaces itself; until it is back, the host does not reach it.
+    let sealed = (0..1000).map(|_| run(&home, &["status"], b"")).find(|output| {
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stdout).contains(": sealed: ")
+    });
+    assert!(sealed.is_some(), "the host never says that the vault is sealed");
+    refused(&home, &["kv", "get", "kv/demo/hello"], "not-serving");
+    assert_eq!(dev.stop("-TERM").code(), Some(0));
+}
+
+#[test]
+fn without_a_directory_nothing_is_left() {
+    let dev = Dev::start(&[]);
+    let (dir, address) = (PathBuf::from(dev.said("directory")), dev.said("address"));
+    assert!(dir.is_dir() && TcpStream::connect(&address).is_ok());
+    assert_eq!(dev.stop("-TERM").code(), Some(0));
+    assert!(!dir.exists() && TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn a_child_that_dies_ends_it_with_a_reason() {
+    for victim in ["vouchsafe-enclave", "vouchsafe-host"] {
+        let mut dev = Dev::start(&[]);
+        let name = |id: u32| fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap();
+        let id =
+            dev.children().into_iter().find(|id| name(*id).split('\0').next().unwrap().ends_with(victim));
+        kill("-KILL", id.unwrap());
+        assert_eq!(dev.end().code(), Some(1));
+        let mut errors = String::new();
+        dev.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        let error: Value = serde_json::from_str(errors.lines().last().unwrap()).unwrap();
+        assert_eq!(error["error"]["code"], "child-died");
+        assert!(error["error"]["message"].as_str().unwrap().starts_with(victim), "{error}");
+    }
+}
+
+#[test]
+fn a_busy_port_is_said_so() {
+    let dir = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let message = refused(&dir.path().join("vault"), &["dev", "--listen", &address], "child-died");
+    assert!(message.contains("in use"), "{message}");
+}
+
+#[test]
+fn h2_an_auditor_notices_every_change_of_an_exported_log() {
+    let dir = TempDir::new().unwrap();
+    let home = dir.path().join("vault");
+    let dev = Dev::start(&["--dir", home.to_str().unwrap()]);
+    done(&home, &["kv", "put", "kv/demo/hello", VALUE], b"");
+    done(&home, &["introduce", "--role", "demo", "--platform", "sim"], b"");
+    let receipt = dir.path().join("receipt");
+    let receipt = receipt.to_str().unwrap();
+    done(&home, &["kv", "get", "kv/demo/hello", "--receipt", receipt], b"");
+    let log = dir.path().join("log");
+    done(&home, &["audit", "export", log.to_str().unwrap()], b"");
+    done(&home, &["audit", "verify", "--live", "--receipt", receipt], b"");
+    assert_eq!(dev.stop("-TERM").code(), Some(0));
+
+    // Offline, with nothing but the export.
+    let nobody = dir.path().join("nobody");
+    let verify = ["audit", "verify", log.to_str().unwrap(), "--receipt", receipt];
+    assert!(done(&nobody, &verify, b"").contains("1 receipts verified"));
+
+    let change = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let path = log.join(name);
+        let whole = fs::read(&path).unwrap();
+        let mut changed = whole.clone();
+        change(&mut changed);
+        fs::write(&path, changed).unwrap();
+        let message = refused(&nobody, &verify, "log-refused");
+        fs::write(&path, whole).unwrap();
+        message
+    };
+    // Edited: any bit of a frame (the first bytes are its length).
+    for (name, at) in [("journal.frames", 40), ("journal.frames", 200), ("access-1.frames", 60)] {
+        change(name, &|bytes| bytes[at] ^= 1);
+    }
+    // Cut off: the checkpoint says how long it was.
+    let first = |bytes: &[u8]| 4 + u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize;
+    for name in ["journal.frames", "access-1.frames"] {
+        let message = change(name, &|bytes| bytes.truncate(first(bytes)));
+        assert!(message.contains("it has only"), "{message}");
+    }
+    // Dropped at the start, and repeated.
+    for name in ["journal.frames", "access-1.frames"] {
+        change(name, &|bytes| drop(bytes.drain(..first(bytes))));
+        change(name, &|bytes| bytes.extend_from_within(..first(bytes)));
+    }
+    // A checkpoint that another key signed, and none.
+    change("journal.checkpoint", &|bytes| *bytes.iter_mut().rev().nth(8).unwrap() ^= 1);
+    let checkpoint = fs::read(log.join("journal.checkpoint")).unwrap();
+    fs::remove_file(log.join("journal.checkpoint")).unwrap();
+    refused(&nobody, &verify, "log-refused");
+    fs::write(log.join("journal.checkpoint"), checkpoint).unwrap();
+    done(&nobody, &verify, b"");
+}
