@@ -1,11 +1,12 @@
 //! The commands, their flags, and the way from arguments to an exit code.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use vouchsafe_protocol::id::VaultId;
 
 use crate::commands::audit::AuditCommand;
 use crate::commands::dev::DevArgs;
@@ -20,6 +21,7 @@ use crate::commands::{audit, completion, dev, init, introduce, kv, operator, pin
 use crate::context::Context;
 use crate::evidence::EvidenceCommand;
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::output::{Format, Output, print_failure};
 
 const EXAMPLES: &str = "\
@@ -45,7 +47,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
     after_help = EXAMPLES,
     arg_required_else_help = true,
     subcommand_required = true,
-    max_term_width = 100
+    max_term_width = 110
 )]
 pub(crate) struct Cli {
     /// How results are printed
@@ -129,15 +131,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
-    let format = cli.output;
+    let (format, dir) = (cli.output, cli.dir.clone());
     match execute(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let failure = Failure::of(&error);
-            print_failure(&failure, format);
+            print_failure(&failure, format, pinned(dir.as_deref()));
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// The vault that a failed command was about, as far as the directory tells.
+fn pinned(dir: Option<&Path>) -> Option<VaultId> {
+    let pin = Home::locate(dir).ok()?.pin().ok()?;
+    Some(pin.vault_id)
 }
 
 /// Help and version go to standard output; wrong usage is an error like any other.
@@ -148,7 +156,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
             .into_iter()
             .any(|pair| matches!(pair, [flag, value] if flag == "--output" && value == "json"));
     if json && error.use_stderr() {
-        print_failure(&Failure::usage(error), Format::Json);
+        print_failure(&Failure::usage(error), Format::Json, None);
     } else if error.print().is_err() {
         return ExitCode::FAILURE;
     }

@@ -120,7 +120,7 @@ fn known(cause: &Cause) -> Option<Failure> {
         return Some(told(&format!("refused.{}", code_of(refusal.code)), advice(refusal.code)));
     }
     if let Some(vault) = cause.downcast_ref::<VaultError>() {
-        return Some(told(vault_code(vault), PIN_ADVICE));
+        return Some(told(vault_code(vault), vault_advice(vault)));
     }
     if let Some(IntroduceError::Transport(transport)) = cause.downcast_ref::<IntroduceError>() {
         return Some(transport_failure(transport, told));
@@ -204,6 +204,17 @@ fn alert(error: &io::Error) -> Option<AlertDescription> {
     match error.get_ref()?.downcast_ref::<TlsError>()? {
         TlsError::AlertReceived(alert) => Some(*alert),
         _ => None,
+    }
+}
+
+fn vault_advice(error: &VaultError) -> &'static str {
+    match error {
+        VaultError::Evidence(error)
+            if ["expired", "not-yet-valid"].iter().any(|end| error.code().ends_with(end)) =>
+        {
+            "is this machine's clock right? if it is, the vault's platform needs a new certificate"
+        }
+        _ => PIN_ADVICE,
     }
 }
 

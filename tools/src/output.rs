@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
+const SIMULATED: &str = "SIMULATED vault: it runs on no protecting hardware; for trying out only";
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -66,7 +68,7 @@ impl Output {
 
     /// Prints it.
     pub(crate) fn print(self, format: Format) -> io::Result<()> {
-        let simulated = self.vault.is_some_and(|id| id.class == AnchorClass::Simulated);
+        let simulated = self.vault.is_some_and(is_simulated);
         let mut out = io::stdout().lock();
         match format {
             Format::Json => {
@@ -85,7 +87,7 @@ impl Output {
             }
             Format::Text => {
                 if simulated {
-                    warn("SIMULATED vault: it runs on no protecting hardware; for trying out only")?;
+                    warn(SIMULATED)?;
                 }
                 match self.text {
                     Body::Lines(text) if text.is_empty() => {}
@@ -102,6 +104,10 @@ impl Output {
         }
         out.flush()
     }
+}
+
+fn is_simulated(vault: VaultId) -> bool {
+    vault.class == AnchorClass::Simulated
 }
 
 /// A value as JSON can hold it.
@@ -122,8 +128,8 @@ pub(crate) fn note(line: &str) -> io::Result<()> {
     writeln!(io::stderr(), "{line}")
 }
 
-/// Prints an error; what it says and what to do.
-pub(crate) fn print_failure(failure: &Failure, format: Format) {
+/// Prints an error: what it says and what to do. A simulated vault is called so here, too.
+pub(crate) fn print_failure(failure: &Failure, format: Format, vault: Option<VaultId>) {
     let Failure { code, message, hint, exit: _ } = failure;
     let line = match format {
         Format::Json => serde_json::json!({
@@ -131,6 +137,10 @@ pub(crate) fn print_failure(failure: &Failure, format: Format) {
         })
         .to_string(),
         Format::Text => {
+            if vault.is_some_and(is_simulated) {
+                // As below.
+                warn(SIMULATED).unwrap_or_default();
+            }
             let hint = hint.as_ref().map(|hint| format!("\n{} {hint}", paint(Colour::Yellow, "what to do:")));
             format!("{} {message}{}", paint(Colour::Red, "error:"), hint.unwrap_or_default())
         }

@@ -1,5 +1,7 @@
 //! The built program, without a vault: help, exit codes, errors, files.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test, helpers included")]
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use vouchsafe_client::{Expect, Introduced, Machine, introduce};
+use vouchsafe_client::{Expect, Introduced, Machine, Pin, introduce};
 use vouchsafe_platform::PlatformError;
 use vouchsafe_platform::sim::{Creation, SimConfig, SimPlatform};
 use vouchsafe_platform::snp::{SnpConfig, SnpPlatform};
 use vouchsafe_platform::tpm::{Tcti, TpmConfig, TpmPlatform};
+use vouchsafe_protocol::anchors::Anchors;
 use vouchsafe_protocol::id::RoleName;
 
 use super::anchors::AnchorArgs;
@@ -130,23 +131,35 @@ impl MachineArgs {
     }
 }
 
+/// Which vault is believed.
+enum Trust {
+    /// Whichever answers first, if its evidence leads to these anchors.
+    FirstUse(Anchors),
+    /// The pinned one.
+    Pinned(Box<Pin>),
+}
+
+impl Trust {
+    fn expect(&self) -> Expect<'_> {
+        match self {
+            Self::FirstUse(anchors) => Expect::DangerousTrustOnFirstUse { anchors },
+            Self::Pinned(pin) => Expect::Pinned(pin),
+        }
+    }
+}
+
 /// Runs it.
 pub(crate) async fn run(args: IntroduceArgs, context: &Context) -> Result<Output> {
     context.home.create()?;
     let identity_dir = args.identity_dir.clone().unwrap_or_else(|| context.home.agent_dir(&args.role));
     let first_use = args.trust_on_first_use && !context.home.pin_path().exists();
-    let (pin, anchors) = if first_use {
-        (None, args.anchors.load()?)
-    } else {
-        (Some(context.home.pin()?), args.anchors.load()?)
+    let trust = match first_use {
+        true => Trust::FirstUse(args.anchors.load()?),
+        false => Trust::Pinned(Box::new(context.home.pin()?)),
     };
     let machine = args.machine.open(args.platform, context)?;
-    let expect = match &pin {
-        Some(pin) => Expect::Pinned(pin),
-        None => Expect::DangerousTrustOnFirstUse { anchors: &anchors },
-    };
     let endpoint = context.endpoint();
-    let introducing = introduce(&endpoint, expect, &args.role, &machine);
+    let introducing = introduce(&endpoint, trust.expect(), &args.role, &machine);
     let introduced =
         during("attesting this machine", introducing).await.context("no identity was granted")?;
     context.home.save_pin(&introduced.pin)?;
