@@ -1,0 +1,199 @@
+//! A core in this process, driven through its public interface: what of an introduction is the server's.
+
+use anyhow::{Context, bail};
+use vouchsafe_attestation::statement;
+use vouchsafe_crypto::digest::sha256;
+use vouchsafe_crypto::random;
+use vouchsafe_crypto::secret::Key32;
+use vouchsafe_crypto::signature::{LogKey, P256Key, P256PublicKey};
+use vouchsafe_crypto::transcript::{chain_link, offer_digest, prove_preimage};
+use vouchsafe_enclave::{Core, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName};
+use vouchsafe_protocol::codec;
+use vouchsafe_protocol::evidence::{Evidence, EvidenceKind};
+use vouchsafe_protocol::introduction::{
+    Grant, Hello, InitRequest, IntroductionReply, Offer, OfferBody, OperatorKey, Proof, Prove, ProveBody,
+    Subject, VERSION,
+};
+use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
+use vouchsafe_protocol::link::StorageReply;
+use vouchsafe_protocol::session::{AgentFrame, Request};
+
+use crate::clock::{cpu, distribution, quantile};
+use crate::evidence::{BareP384, NOW, Snp};
+use crate::report::{Measured, Row, Unit};
+
+/// A vault whose store is always quick and always says yes.
+struct Vault<'a> {
+    snp: &'a Snp,
+    core: Core,
+    durable: Durable,
+}
+
+/// Server time of introductions, beside the signatures that none can do without.
+pub fn measure(snp: &Snp, introductions: usize) -> anyhow::Result<Row> {
+    let mut vault = Vault::new(snp)?;
+    // The first one verifies the chip's chain.
+    vault.introduce()?;
+    let (mut figures, mut primitives) = (Vec::new(), Vec::new());
+    let bare = Signatures::new()?;
+    for _ in 0..introductions {
+        figures.push(vault.introduce()?);
+        let started = cpu();
+        bare.make_and_verify()?;
+        primitives.push((cpu() - started).as_secs_f64());
+    }
+    let p99 = quantile(&mut figures, 0.99)?;
+    Ok(Row::new("introduction, server time (core, processor time)", Unit::Seconds, distribution(figures)?)
+        .beside(
+            "its signatures: 2 P-256 made, 2 verified, P-384 verified, Ed25519 made",
+            distribution(primitives)?,
+            None,
+        )
+        .goal("p99 at most 10 ms", p99 <= 10e-3))
+}
+
+impl<'a> Vault<'a> {
+    fn new(snp: &'a Snp) -> anyhow::Result<Self> {
+        let operator = P256Key::generate()?;
+        let request = InitRequest {
+            version: VERSION,
+            nonce: random::array()?,
+            operators: vec![OperatorKey { name: "op".parse()?, key: operator.spki() }],
+            anchors: snp.anchors.clone(),
+        };
+        let entropy = random::key()?;
+        let genesis = Genesis::new(request, PlatformName::Sim, &entropy, &mut KernelPorts)?;
+        let (_, unattested) = genesis.start(b"sealed".to_vec(), Some(1), NOW, &mut KernelPorts)?;
+        let evidence = Evidence::Snp(snp.evidence(&unattested.statement())?);
+        let mut vault = Self { snp, core: unattested.attest(evidence), durable: Durable::default() };
+        vault.store()?;
+        vault.apply_role(&operator)?;
+        Ok(vault)
+    }
+
+    fn apply_role(&mut self, operator: &P256Key) -> anyhow::Result<()> {
+        let hello = self.hello(Subject::Operator("op".parse()?))?;
+        let offer = self.offer(&hello)?;
+        let prove = signed(&hello, &offer, operator, Proof::OperatorKey)?;
+        let pending = self.prove(&prove);
+        self.store()?;
+        let certificate = self.granted(pending)?.certificate;
+        let exporter = [0; 32];
+        let session = self.core.open_session(&certificate, exporter, NOW)?;
+        let body = codec::encode(&Request::RoleApply(vec![self.snp.role.clone()]))?;
+        let link = chain_link(&exporter, 1, false, &body);
+        let frame = AgentFrame::Request { number: 1, link, receipt: false, body: &body }.to_bytes();
+        match self.core.frame(session, &frame, NOW, &mut KernelPorts) {
+            Ok(Handled::Reply(_)) => self.store(),
+            Ok(_) => bail!("no reply to the role"),
+            Err(end) => Err(end.refusal.into()),
+        }
+    }
+
+    /// One introduction; gives the server's seconds of processor time.
+    fn introduce(&mut self) -> anyhow::Result<f64> {
+        let role = self.snp.role.name.clone();
+        let hello = self.hello(Subject::Agent { role: role.clone(), kind: EvidenceKind::Snp, tpm: None })?;
+        let started = cpu();
+        let offer = self.offer(&hello)?;
+        let offered = cpu() - started;
+
+        let key = P256Key::generate()?;
+        let body: OfferBody = codec::decode(&offer.body, INTRODUCTION_FRAME_LEN)?;
+        let digest = offer_digest(&hello, &codec::encode(&offer)?);
+        let bound =
+            statement::introduction(&body.challenge, &digest, &key.spki(), &role, &body.vault.vault_id);
+        let evidence = Evidence::Snp(self.snp.evidence(&bound)?);
+        let prove = signed(&hello, &offer, &key, Proof::Evidence { evidence, activated: None })?;
+
+        let started = cpu();
+        let pending = self.prove(&prove);
+        self.store()?;
+        self.granted(pending)?;
+        Ok((offered + (cpu() - started)).as_secs_f64())
+    }
+
+    fn hello(&self, subject: Subject) -> anyhow::Result<Vec<u8>> {
+        let vault_id = Some(self.core.vault_id());
+        Ok(codec::encode(&Hello { version: VERSION, nonce: random::array()?, subject, vault_id })?)
+    }
+
+    fn offer(&self, hello: &[u8]) -> anyhow::Result<Offer> {
+        let decoded: Hello = codec::decode(hello, INTRODUCTION_FRAME_LEN)?;
+        match self.core.introducer().hello(hello, &decoded, NOW) {
+            IntroductionReply::Offer(offer) => Ok(offer),
+            _ => bail!("no offer"),
+        }
+    }
+
+    fn prove(&mut self, prove: &Prove) -> Pending {
+        let outcome = self.core.introducer().prove(prove, NOW);
+        self.core.admit(outcome, NOW, &mut KernelPorts)
+    }
+
+    fn store(&mut self) -> anyhow::Result<()> {
+        while let Some(cut) = self.core.cut()? {
+            self.durable = self.durable.max(cut.ticket.stored(&StorageReply::Done)?);
+        }
+        Ok(())
+    }
+
+    fn granted(&self, pending: Pending) -> anyhow::Result<Grant> {
+        let bytes = pending.release(&self.durable).ok().context("the grant is not durable")?;
+        match codec::decode(&bytes, INTRODUCTION_FRAME_LEN)? {
+            IntroductionReply::Grant(grant) => Ok(grant),
+            IntroductionReply::Refusal(refusal) => Err(refusal.into()),
+            _ => bail!("no grant"),
+        }
+    }
+}
+
+fn signed(hello: &[u8], offer: &Offer, key: &P256Key, proof: Proof) -> anyhow::Result<Prove> {
+    let (hello, offer) = (hello.to_vec(), codec::encode(offer)?);
+    let body = codec::encode(&ProveBody { hello, offer, identity: key.spki(), proof })?;
+    let signature = key.sign(&prove_preimage(&body))?;
+    Ok(Prove { body, signature })
+}
+
+/// The signature operations of one introduction, bare: the offer, the report, the offer again (it must be ours),
+/// the identity key, the certificate, the checkpoint.
+struct Signatures {
+    p384: BareP384,
+    key: P256Key,
+    public: P256PublicKey,
+    signature: Vec<u8>,
+    log: LogKey,
+}
+
+impl Signatures {
+    fn new() -> anyhow::Result<Self> {
+        let key = P256Key::generate()?;
+        let public = P256PublicKey::from_spki(&key.spki())?;
+        let signature = key.sign(&[0; 512])?;
+        let seed = Key32::take(&mut sha256(&[b"bench"])).context("no seed")?;
+        Ok(Self { p384: BareP384::new()?, key, public, signature, log: LogKey::from_seed(&seed)? })
+    }
+
+    fn make_and_verify(&self) -> anyhow::Result<()> {
+        for _ in 0..2 {
+            self.key.sign(&[0; 512])?;
+            self.public.verify(&[0; 512], &self.signature)?;
+        }
+        self.p384.verify()?;
+        std::hint::black_box(self.log.sign(&[0; 128]));
+        Ok(())
+    }
+}
+
+/// A number from elsewhere, as a row beside the server's time.
+pub fn client_seen(secs: Vec<f64>, server: &Row) -> anyhow::Result<Row> {
+    let p99 = quantile(&mut secs.clone(), 0.99)?;
+    let limit: &Measured = &server.measured;
+    Ok(Row::new("introduction, Hello to Grant, as the agent sees it", Unit::Seconds, distribution(secs)?)
+        .beside("the server's share of it (row above)", limit.clone(), None)
+        .goal("p99 at most 10 ms", p99 <= 10e-3)
+        .note(
+            "TCP, TLS, both relays, durable storage, and the agent's own work: it makes its key and evidence and \
+             verifies the vault's evidence, chain included; the goal is on server time",
+        ))
+}
