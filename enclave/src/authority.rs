@@ -30,7 +30,17 @@ pub(crate) struct Authority {
     vault_id: VaultId,
 }
 
+/// What a certificate says besides its subject.
+pub(crate) struct Leaf<'a> {
+    pub serial: u64,
+    /// Begins with `/`; from policy, never from a request.
+    pub spiffe_path: &'a str,
+    pub usage: Usage,
+    pub not_after_secs: u64,
+}
+
 /// What a certificate is for.
+#[derive(Clone, Copy)]
 pub(crate) enum Usage {
     /// A client of the vault.
     Client,
@@ -41,7 +51,7 @@ pub(crate) enum Usage {
 impl Authority {
     /// Makes the self-signed certificate for a new vault.
     pub fn create(key: P256Key, vault_id: VaultId, now: u64) -> Result<Self, IssueError> {
-        let mut params = params(&vault_id, now, now + AUTHORITY_SECS)?;
+        let mut params = params(&vault_id, now, now.saturating_add(AUTHORITY_SECS))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.subject_alt_names = vec![uri(&format!("spiffe://{}", vault_id.trust_domain()))?];
@@ -69,19 +79,10 @@ impl Authority {
         &self.key
     }
 
-    /// Issues a certificate for exactly `subject`, valid until `not_after`.
-    ///
-    /// `spiffe_path` begins with `/` and comes from policy.
-    pub fn issue(
-        &self,
-        subject: &P256PublicKey,
-        serial: u64,
-        spiffe_path: &str,
-        usage: &Usage,
-        now: u64,
-        not_after: u64,
-    ) -> Result<Vec<u8>, IssueError> {
-        let mut params = params(&self.vault_id, now, not_after)?;
+    /// Issues a certificate for exactly `subject`.
+    pub fn issue(&self, subject: &P256PublicKey, leaf: &Leaf<'_>, now: u64) -> Result<Vec<u8>, IssueError> {
+        let Leaf { serial, spiffe_path, usage, not_after_secs } = *leaf;
+        let mut params = params(&self.vault_id, now, not_after_secs)?;
         params.serial_number = Some(SerialNumber::from(serial));
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -105,7 +106,9 @@ impl Authority {
 
     /// Issues the vault's own TLS certificate.
     pub fn issue_server(&self, subject: &P256PublicKey, now: u64) -> Result<Vec<u8>, IssueError> {
-        self.issue(subject, now, "/vault", &Usage::Server, now, now + SERVER_SECS)
+        let not_after_secs = now.saturating_add(SERVER_SECS);
+        let leaf = Leaf { serial: now, spiffe_path: "/vault", usage: Usage::Server, not_after_secs };
+        self.issue(subject, &leaf, now)
     }
 }
 

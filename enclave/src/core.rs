@@ -232,6 +232,7 @@ impl Core {
             Ok(AgentFrame::Request { number, link, receipt, body }) => {
                 let advanced = self.session(id)?.advance(number, link, receipt, body, now);
                 advanced.map_err(|code| last_words(code, number, &link))?;
+                let receipt = receipt.then(ReceiptSlot::default);
                 Ok(self.request(id, Asked { number, link, receipt }, body, now, ports))
             }
             Ok(AgentFrame::Signature { upto, signature }) => {
@@ -348,11 +349,11 @@ impl Core {
 }
 
 /// A request's place in its session.
-#[derive(Clone, Copy)]
 pub(crate) struct Asked {
     pub number: u64,
     pub link: [u8; 32],
-    pub receipt: bool,
+    /// Where the receipt will be, if one was asked for.
+    pub receipt: Option<ReceiptSlot>,
 }
 
 impl Asked {
@@ -364,8 +365,8 @@ impl Asked {
         Handled::Streams(PendingStreams { reply: self.unanswered(need) })
     }
 
-    pub fn answer(self, need: Durable, outcome: Outcome, receipt: Option<ReceiptSlot>) -> Pending {
-        let Self { number, link, .. } = self;
+    pub fn answer(self, need: Durable, outcome: Outcome) -> Pending {
+        let Self { number, link, receipt } = self;
         Pending::new(need, PendingBody::Session { number, link, outcome, receipt })
     }
 

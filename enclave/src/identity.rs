@@ -11,7 +11,7 @@ use vouchsafe_protocol::link::StreamId;
 use vouchsafe_protocol::log::{Action, Actor, Decision, Receipt};
 use vouchsafe_protocol::refusal::RefusalCode;
 
-use crate::authority::Usage;
+use crate::authority::{Leaf, Usage};
 use crate::change::{Change, Identity, IdentitySubject};
 use crate::core::Core;
 use crate::introduce::{Claim, ProveOutcome, Refused, Verified, VerifiedSubject};
@@ -80,11 +80,14 @@ impl Core {
         // costs nothing.
         self.consume(&verified.challenge, now)?;
         let number = self.state().next_identity;
-        let certificate = self
-            .state()
-            .authority
-            .issue(&verified.key, number, &terms.spiffe_path, &Usage::Client, now, terms.not_after_secs)
-            .map_err(|_| RefusalCode::Busy)?;
+        let leaf = Leaf {
+            serial: number,
+            spiffe_path: &terms.spiffe_path,
+            usage: Usage::Client,
+            not_after_secs: terms.not_after_secs,
+        };
+        let issued = self.state().authority.issue(&verified.key, &leaf, now);
+        let certificate = issued.map_err(|_| RefusalCode::Busy)?;
         let action =
             Action::Introduce { key: key_digest(verified.key.spki()), evidence: terms.evidence, rule: None };
         let entry = self.entry(terms.actor, action, Decision::Allowed, now, ports)?;
@@ -106,7 +109,7 @@ impl Core {
             appraisal: terms.appraisal,
             receipt: empty_receipt(),
         };
-        Ok(Pending::new(need, PendingBody::Grant(Box::new(grant), slot)))
+        Ok(Pending::new(need, PendingBody::Grant(grant, slot)))
     }
 
     /// Roles were replaced while the proof was verified: what was verified no longer counts, if it was this one.

@@ -118,8 +118,10 @@ fn evidence_failure(rule: &'static str) -> Failure {
 impl Introducer {
     /// Answers a hello with an offer. Remembers nothing (F10, V5).
     ///
-    /// 1. Version. 2. The vault expected is this one. 3. An agent's role exists and asks for its kind of
-    /// evidence; a TPM's keys pass. An unknown role and unacceptable keys look alike.
+    /// 1. Version.
+    /// 2. The vault expected is this one.
+    /// 3. An agent's role exists and asks for its kind of evidence; a TPM's keys pass. An unknown role and
+    ///    unacceptable keys look alike.
     #[must_use]
     pub fn hello(&self, encoded: &[u8], hello: &Hello, now: u64) -> IntroductionReply {
         match self.offer(encoded, hello, now) {
@@ -164,16 +166,19 @@ impl Introducer {
 
     /// Verifies a proof, completely but for the single use of its challenge.
     ///
-    /// 1. Everything decodes. 2. The challenge is ours, for this hello, and young. 3. Agent: role, residency of
-    /// the TPM's key, evidence over the binding (cheap rules before signatures). Operator: the key is the pinned
-    /// one. 4. The offer is ours. 5. The identity key signed the proof.
+    /// 1. Everything decodes.
+    /// 2. The challenge is ours, for this hello, and young.
+    /// 3. Agent: role, residency of the TPM's key, evidence over the binding (cheap rules before signatures).
+    ///    Operator: the key is the pinned one.
+    /// 4. The offer is ours.
+    /// 5. The identity key signed the proof.
     #[must_use]
     pub fn prove(&self, prove: &Prove, now: u64) -> ProveOutcome {
-        ProveOutcome(self.verify(prove, now).map(Box::new).map_err(Box::new))
+        ProveOutcome(self.verify(prove, now).map(Box::new))
     }
 
-    fn verify(&self, prove: &Prove, now: u64) -> Result<Verified, Refused> {
-        let unclaimed = |code: RefusalCode| Refused { refusal: code.into(), claim: None };
+    fn verify(&self, prove: &Prove, now: u64) -> Result<Verified, Box<Refused>> {
+        let unclaimed = |code: RefusalCode| Box::new(Refused { refusal: code.into(), claim: None });
         let malformed = |_| unclaimed(RefusalCode::Malformed);
         let body: ProveBody = codec::decode(&prove.body, INTRODUCTION_FRAME_LEN).map_err(malformed)?;
         let hello: Hello = codec::decode(&body.hello, INTRODUCTION_FRAME_LEN).map_err(malformed)?;
@@ -187,10 +192,10 @@ impl Introducer {
         });
         match checked {
             Ok((subject, key)) => Ok(Verified { challenge, key, subject, roles: self.roles.clone() }),
-            Err(failure) => Err(Refused {
+            Err(failure) => Err(Box::new(Refused {
                 claim: claim(&hello.subject, &body, failure.rule),
                 refusal: self.told(&hello.subject, failure),
-            }),
+            })),
         }
     }
 

@@ -103,13 +103,13 @@ pub(crate) type ReceiptSlot = Arc<OnceLock<Receipt>>;
 /// A reply that waits for its log entry to be durable.
 pub struct Pending {
     need: Durable,
-    body: PendingBody,
+    body: Box<PendingBody>,
 }
 
 /// What will be said.
 pub(crate) enum PendingBody {
     /// A grant, completed by its receipt.
-    Grant(Box<Grant>, ReceiptSlot),
+    Grant(Grant, ReceiptSlot),
     /// Any other answer to an introduction.
     Introduction(Box<IntroductionReply>),
     /// An answer inside a session, with a receipt if one was asked for.
@@ -118,7 +118,7 @@ pub(crate) enum PendingBody {
 
 impl Pending {
     pub(crate) fn new(need: Durable, body: PendingBody) -> Self {
-        Self { need, body }
+        Self { need, body: Box::new(body) }
     }
 
     /// Whether what is durable suffices.
@@ -135,12 +135,12 @@ impl Pending {
         if !self.is_covered(durable) {
             return Err(self);
         }
-        Ok(Zeroizing::new(match self.body {
+        Ok(Zeroizing::new(match *self.body {
             PendingBody::Grant(mut grant, slot) => {
                 let reply = match slot.get() {
                     Some(receipt) => {
                         grant.receipt = receipt.clone();
-                        IntroductionReply::Grant(*grant)
+                        IntroductionReply::Grant(grant)
                     }
                     None => IntroductionReply::Refusal(RefusalCode::Storage.into()),
                 };
@@ -250,7 +250,15 @@ impl Journal {
             for (index, (waiting, digest)) in (first..).zip(waiting) {
                 if let Some(slot) = waiting.receipt {
                     let proof = self.journal_tree.inclusion_proof(index).unwrap_or_default();
-                    fill(&slot, StreamId::Journal, index, waiting.audit, digest, proof, note.clone());
+                    let receipt = Receipt {
+                        stream: StreamId::Journal,
+                        leaf_index: index,
+                        entry: waiting.audit,
+                        state_digest: digest,
+                        proof,
+                        checkpoint: note.clone(),
+                    };
+                    fill(&slot, receipt);
                 }
             }
             checkpoint = Some(note);
@@ -275,15 +283,15 @@ impl Journal {
             for (offset, (waiting, digest)) in waiting.into_iter().enumerate() {
                 if let Some(slot) = waiting.receipt {
                     let index = first + offset as u64;
-                    fill(
-                        &slot,
-                        self.access.id,
-                        index,
-                        waiting.audit,
-                        digest,
-                        proofs.proof(offset),
-                        note.clone(),
-                    );
+                    let receipt = Receipt {
+                        stream: self.access.id,
+                        leaf_index: index,
+                        entry: waiting.audit,
+                        state_digest: digest,
+                        proof: proofs.proof(offset),
+                        checkpoint: note.clone(),
+                    };
+                    fill(&slot, receipt);
                 }
             }
         }
@@ -385,16 +393,7 @@ fn encoded(message: &impl serde::Serialize) -> Vec<u8> {
     codec::encode(message).expect("every entry and change encodes")
 }
 
-fn fill(
-    slot: &ReceiptSlot,
-    stream: StreamId,
-    leaf_index: u64,
-    entry: Vec<u8>,
-    state_digest: Hash,
-    proof: Vec<Hash>,
-    checkpoint: Vec<u8>,
-) {
-    let receipt = Receipt { stream, leaf_index, entry, state_digest, proof, checkpoint };
+fn fill(slot: &ReceiptSlot, receipt: Receipt) {
     // A slot belongs to one entry and an entry is cut once, so it is empty here.
     if slot.set(receipt).is_err() {
         debug_assert!(false, "an entry was cut twice");

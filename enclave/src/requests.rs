@@ -16,7 +16,7 @@ use vouchsafe_protocol::session::{Outcome, Reply, Request, Status};
 
 use crate::change::{Change, IdentitySubject};
 use crate::core::{Asked, Core, Handled};
-use crate::journal::{Durable, ReceiptSlot};
+use crate::journal::Durable;
 use crate::kv::Plan;
 use crate::policy::{Need, operators_may};
 use crate::ports::Ports;
@@ -49,19 +49,18 @@ impl Core {
             return Handled::Nothing;
         };
         let (subject, actor) = (session.identity.subject.clone(), session.actor());
-        let slot = asked.receipt.then(ReceiptSlot::default);
         let request = match codec::decode::<Request>(body, SESSION_FRAME_LEN) {
             Ok(request) => request,
             Err(_) => {
                 let refused = (Action::Look, RefusalCode::Malformed.into());
-                return self.refuse(asked, actor, refused, slot, now, ports);
+                return self.refuse(asked, actor, refused, now, ports);
             }
         };
         let action = named(&request);
         let special = Special::of(&request);
         match self.decide(&subject, request, now) {
-            Ok(decided) => self.carry_out(asked, actor, decided, special, slot, now, ports),
-            Err(refusal) => self.refuse(asked, actor, (action, refusal), slot, now, ports),
+            Ok(decided) => self.carry_out(asked, actor, (decided, special), now, ports),
+            Err(refusal) => self.refuse(asked, actor, (action, refusal), now, ports),
         }
     }
 
@@ -132,10 +131,12 @@ impl Core {
             return Err(invalid("no role given".to_owned()));
         };
         for (index, role) in roles.iter().enumerate() {
-            check_role(role).map_err(|error| invalid(format!("{}: {error}", role.name)))?;
+            check_role(role).map_err(|error| invalid(format!("{}: {}", role.name, causes(&error))))?;
             if let Some(anchor) = self.missing_anchor(role) {
                 let name = &role.name;
-                return Err(invalid(format!("{name}: this vault was initialised without the anchor {anchor}")));
+                return Err(invalid(format!(
+                    "{name}: this vault was initialised without the anchor {anchor}"
+                )));
             }
             if roles.iter().skip(index + 1).any(|other| other.name == role.name) {
                 return Err(invalid(format!("{}: given twice", role.name)));
@@ -161,14 +162,11 @@ impl Core {
     }
 
     /// Logs, applies, and gives the reply that waits for both.
-    #[expect(clippy::too_many_arguments, reason = "one place for all that a decision leads to")]
     fn carry_out(
         &mut self,
         asked: Asked,
         actor: Actor,
-        decided: Decided,
-        special: Special,
-        slot: Option<ReceiptSlot>,
+        (decided, special): (Decided, Special),
         now: u64,
         ports: &mut dyn Ports,
     ) -> Handled {
@@ -176,17 +174,17 @@ impl Core {
         let entry = match self.entry(actor, action, Decision::Allowed, now, ports) {
             Ok(entry) => entry,
             Err(code) => {
-                return Handled::Reply(asked.answer(self.durable_now(), Outcome::Refused(code.into()), None));
+                return Handled::Reply(asked.answer(self.durable_now(), Outcome::Refused(code.into())));
             }
         };
         let need: Durable = match &change {
-            Some(change) => self.commit(&entry, change, slot.clone(), now),
-            None => self.log_access(&entry, slot.clone()),
+            Some(change) => self.commit(&entry, change, asked.receipt.clone(), now),
+            None => self.log_access(&entry, asked.receipt.clone()),
         };
         match special {
             Special::Fetch { stream, from } => asked.fetch(need, stream, from),
-            Special::None => Handled::Reply(asked.answer(need, Outcome::Done(reply), slot)),
-            Special::Seal => Handled::Seal(asked.answer(need, Outcome::Done(reply), slot)),
+            Special::None => Handled::Reply(asked.answer(need, Outcome::Done(reply))),
+            Special::Seal => Handled::Seal(asked.answer(need, Outcome::Done(reply))),
             Special::Streams => asked.streams(need),
         }
     }
@@ -196,15 +194,14 @@ impl Core {
         asked: Asked,
         actor: Actor,
         (action, refusal): (Action, Refusal),
-        slot: Option<ReceiptSlot>,
         now: u64,
         ports: &mut dyn Ports,
     ) -> Handled {
         let need = match self.entry(actor, action, Decision::Refused(refusal.code), now, ports) {
-            Ok(entry) => self.log_access(&entry, slot.clone()),
+            Ok(entry) => self.log_access(&entry, asked.receipt.clone()),
             Err(_) => self.durable_now(),
         };
-        Handled::Reply(asked.answer(need, Outcome::Refused(refusal), slot))
+        Handled::Reply(asked.answer(need, Outcome::Refused(refusal)))
     }
 
     fn status(&self) -> Status {
@@ -229,6 +226,14 @@ impl Core {
             sessions: self.session_count() as u64,
         }
     }
+}
+
+/// An error and its causes in one line; of our own validator only, whose texts hold nothing but its rules.
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Requests whose reply needs more than the core has.

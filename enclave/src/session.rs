@@ -47,8 +47,11 @@ impl Session {
 
     /// Takes the next request into the chain.
     ///
-    /// 1. The identity is still valid. 2. Its evidence is young enough (F6). 3. The number is the next one.
-    /// 4. The link continues the chain. 5. Not too many, and none too long, unsigned before it.
+    /// 1. The identity is still valid.
+    /// 2. Its evidence is young enough (F6).
+    /// 3. The number is the next one.
+    /// 4. The link continues the chain.
+    /// 5. Not too many, and none too long, unsigned before it.
     pub fn advance(
         &mut self,
         number: u64,

@@ -1,6 +1,13 @@
 //! Introductions against a hostile agent or host: each test breaks one thing and expects one refusal.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "test helpers; clippy exempts only the tests themselves"
+)]
 
 mod support;
 
@@ -99,7 +106,9 @@ fn f4_of_64_racing_uses_exactly_one_wins() {
     vault.store();
     let results: Vec<_> = pending.into_iter().map(|pending| released(pending, &vault.durable)).collect();
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-    assert!(results.into_iter().filter_map(Result::err).all(|refusal| refusal.code == RefusalCode::ChallengeUsed));
+    assert!(
+        results.into_iter().filter_map(Result::err).all(|refusal| refusal.code == RefusalCode::ChallengeUsed)
+    );
 }
 
 #[test]
@@ -227,12 +236,7 @@ fn b10_an_agent_that_expects_another_vault_gets_no_offer() {
 fn an_unknown_role_and_another_version_are_refused() {
     let vault = vault_with_role();
     assert_eq!(vault.offer(&vault.hello(agent("none"))).err().unwrap().code, RefusalCode::Evidence);
-    let hello = Hello {
-        version: VERSION + 1,
-        nonce: [0; 32],
-        subject: agent("web"),
-        vault_id: None,
-    };
+    let hello = Hello { version: VERSION + 1, nonce: [0; 32], subject: agent("web"), vault_id: None };
     let encoded = codec::encode(&hello).unwrap();
     assert_eq!(vault.offer(&encoded).err().unwrap().code, RefusalCode::Version);
 }
@@ -302,7 +306,11 @@ fn b8_an_agents_session_may_not_do_what_an_operators_may() {
         Request::Seal,
         Request::Status,
     ] {
-        assert_eq!(vault.outcome(&mut session, &agent, &request).err(), Some(RefusalCode::Denied), "{request:?}");
+        assert_eq!(
+            vault.outcome(&mut session, &agent, &request).err(),
+            Some(RefusalCode::Denied),
+            "{request:?}"
+        );
     }
 }
 
@@ -320,7 +328,8 @@ fn a_role_that_asks_for_an_unknown_anchor_or_is_not_valid_does_not_load() {
     })];
     let mut nobody = role("web", &[]);
     nobody.accept.clear();
-    for roles in [vec![], vec![unknown.clone()], vec![role("ok", &[]), unknown], vec![nobody], vec![role("a", &[]); 2]]
+    for roles in
+        [vec![], vec![unknown.clone()], vec![role("ok", &[]), unknown], vec![nobody], vec![role("a", &[]); 2]]
     {
         let refused = vault.outcome(&mut session, &operator, &Request::RoleApply(roles));
         assert_eq!(refused.err(), Some(RefusalCode::Role));

@@ -3,7 +3,14 @@
 //! `VOUCHSAFE_HISTORIES` (default 10,000) histories run from `VOUCHSAFE_SEED` on (default: a new one each run). A
 //! failure prints its seed and its events; `VOUCHSAFE_SEED=<seed> VOUCHSAFE_HISTORIES=1` runs it again.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "test helpers; clippy exempts only the tests themselves"
+)]
 
 mod support;
 
@@ -67,7 +74,8 @@ impl Ask {
     fn random(rng: &mut StdRng) -> Self {
         let path = PATHS.choose(rng).unwrap();
         let version = |rng: &mut StdRng| rng.random_range(0..5u64);
-        let versions = |rng: &mut StdRng| (0..rng.random_range(0..3)).map(|_| rng.random_range(0..4)).collect();
+        let versions =
+            |rng: &mut StdRng| (0..rng.random_range(0..3)).map(|_| rng.random_range(0..4)).collect();
         match rng.random_range(0..20) {
             0..6 => {
                 let value = (0..rng.random_range(0..9)).map(|_| rng.random()).collect();
@@ -92,7 +100,9 @@ impl Ask {
             }
             Self::Get(at, version) => KvRequest::Get { path: path(at), version: *version },
             Self::Delete(at, versions) => KvRequest::Delete { path: path(at), versions: versions.clone() },
-            Self::Undelete(at, versions) => KvRequest::Undelete { path: path(at), versions: versions.clone() },
+            Self::Undelete(at, versions) => {
+                KvRequest::Undelete { path: path(at), versions: versions.clone() }
+            }
             Self::Destroy(at, versions) => KvRequest::Destroy { path: path(at), versions: versions.clone() },
             Self::List(at) => KvRequest::List { prefix: path(at), after: None },
             Self::Metadata(at) => KvRequest::Metadata { path: path(at) },
@@ -316,13 +326,16 @@ impl World {
             self.sessions[slot] = Some(vault.open(identity).unwrap());
         }
         let session = self.sessions[slot].as_mut().unwrap();
-        let answer = vault.ask(session, identity, &ask.request(), false).unwrap_or_else(|end| panic!("{}", end.refusal));
-        let refused_or_look = !matches!(
-            expected,
-            Expected::Written(_) | Expected::Changed | Expected::Done
-        );
+        let answer = vault
+            .ask(session, identity, &ask.request(), false)
+            .unwrap_or_else(|end| panic!("{}", end.refusal));
+        let refused_or_look = !matches!(expected, Expected::Written(_) | Expected::Changed | Expected::Done);
         if refused_or_look {
-            assert_eq!(vault.core.state_digest(), before, "V3: a refused request or a read changed the state");
+            assert_eq!(
+                vault.core.state_digest(),
+                before,
+                "V3: a refused request or a read changed the state"
+            );
         } else {
             self.note_change();
         }
@@ -421,7 +434,8 @@ impl World {
         if let Some(session) = self.sessions[slot].take() {
             let body = vouchsafe_protocol::codec::encode(&Request::RoleList).unwrap();
             let number = session.next.saturating_sub(1);
-            let frame = AgentFrame::Request { number, link: session.head, receipt: false, body: &body }.to_bytes();
+            let frame =
+                AgentFrame::Request { number, link: session.head, receipt: false, body: &body }.to_bytes();
             let before = vault.core.state_digest();
             let end = vault.core.frame(session.id, &frame, vault.now, &mut vouchsafe_enclave::KernelPorts);
             let Err(end) = end else { panic!("a replayed frame was taken") };

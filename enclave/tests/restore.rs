@@ -1,6 +1,13 @@
 //! Coming back from what a hostile host kept: everything edited, cut, swapped or old is refused, each as such.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "test helpers; clippy exempts only the tests themselves"
+)]
 
 mod support;
 
@@ -35,9 +42,10 @@ fn refused(mut machine: Machine) -> RestoreError {
 
 #[test]
 fn the_secret_and_the_identity_survive_a_restart_without_an_operator() {
-    let (vault, agent) = vault_with_secret();
-    let id = vault.id();
-    for mut vault in [vault.restart()] {
+    for come_back in [Vault::restart as fn(Vault) -> Vault, Vault::crash] {
+        let (vault, agent) = vault_with_secret();
+        let id = vault.id();
+        let mut vault = come_back(vault);
         assert_eq!(vault.id(), id);
         let mut session = vault.open(&agent).unwrap();
         let reply = vault.outcome(&mut session, &agent, &get("kv/web/db", None)).unwrap();
@@ -76,7 +84,9 @@ fn h2_dropped_swapped_doubled_and_truncated_frames_are_refused() {
     let mut truncated = machine.copy();
     let half = truncated.frames[count - 1].len() / 2;
     truncated.frames[count - 1].truncate(half);
-    for (what, copy) in [("dropped", dropped), ("swapped", swapped), ("doubled", doubled), ("truncated", truncated)] {
+    for (what, copy) in
+        [("dropped", dropped), ("swapped", swapped), ("doubled", doubled), ("truncated", truncated)]
+    {
         assert!(matches!(refused(copy), RestoreError::Frame { .. }), "{what}");
     }
 }
@@ -155,10 +165,7 @@ fn a_crash_between_mark_and_count_is_made_good() {
 }
 
 /// Evidence over anything: this test does not show it to anyone.
-fn unattested_statement(
-    machine: &Machine,
-    now: u64,
-) -> vouchsafe_attestation::statement::StatementPreimage {
+fn unattested_statement(machine: &Machine, now: u64) -> vouchsafe_attestation::statement::StatementPreimage {
     machine.copy().restore(now).unwrap().statement()
 }
 
@@ -244,7 +251,9 @@ fn genesis(change: impl FnOnce(&mut InitRequest), platform: PlatformName) -> Opt
     let mut request = init_request(&P256Key::generate().unwrap());
     change(&mut request);
     let entropy = random::key().unwrap();
-    Genesis::new(request, platform, &entropy, &mut KernelPorts).err().map(|refusal| refusal.rule.unwrap_or_default())
+    Genesis::new(request, platform, &entropy, &mut KernelPorts)
+        .err()
+        .map(|refusal| refusal.rule.unwrap_or_default())
 }
 
 #[test]
@@ -296,5 +305,8 @@ fn operators_write_and_never_read() {
     let mut session = vault.open(&operator).unwrap();
     let refused = vault.outcome(&mut session, &operator, &get("kv/web/db", None)).err();
     assert_eq!(refused, Some(vouchsafe_protocol::refusal::RefusalCode::Denied));
-    assert_eq!(written(vault.outcome(&mut session, &operator, &put("kv/web/db", b"2", Cas::Any)).unwrap()), 2);
+    assert_eq!(
+        written(vault.outcome(&mut session, &operator, &put("kv/web/db", b"2", Cas::Any)).unwrap()),
+        2
+    );
 }

@@ -4,6 +4,9 @@
 pub const INTRODUCTION_FRAME_LEN: usize = 256 * 1024;
 /// Largest session frame in bytes: one secret of [`KV_VALUE_LEN`] and its envelope.
 pub const SESSION_FRAME_LEN: usize = KV_VALUE_LEN + 64 * 1024;
+/// Largest frame to an agent in bytes: an auditor gets journal frames as they are stored, and one of those may
+/// be larger than any request.
+pub const REPLY_FRAME_LEN: usize = JOURNAL_FRAME_LEN + 64 * 1024;
 /// Largest message on the storage link in bytes: a group commit of both streams.
 pub const LINK_FRAME_LEN: usize = 16 * 1024 * 1024;
 /// Largest sealed journal frame in bytes; a group commit is cut before it grows past this.

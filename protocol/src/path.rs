@@ -178,4 +178,63 @@ mod tests {
             assert!(text.parse::<Pattern>().is_err(), "{text}");
         }
     }
+
+    /// A small generator (xorshift), so that the same spellings come every time.
+    fn next(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    #[test]
+    fn v1_of_a_million_spellings_only_the_canonical_one_is_the_path() {
+        const PIECES: [&str; 16] = [
+            "/", ".", "..", "//", "%2f", "%2e", "\\", " ", "\0", "\n", "*", "A", "a", "\u{2024}", "\u{ff0f}",
+            "~",
+        ];
+        let canonical = "kv/app/database/password";
+        let (path, pattern): (Path, Pattern) =
+            (canonical.parse().unwrap(), "kv/app/database/*".parse().unwrap());
+        let mut state = 0x9e37_79b9_7f4a_7c15;
+        let mut pick = |below: usize| (next(&mut state) % below as u64) as usize;
+        let (mut parsed, mut refused) = (0u32, 0u32);
+        for _ in 0..1_000_000 {
+            let mut spelling = canonical.to_owned();
+            for _ in 0..=pick(3) {
+                let at = (0..=spelling.len())
+                    .filter(|at| spelling.is_char_boundary(*at))
+                    .nth(pick(20))
+                    .unwrap_or(0);
+                match pick(3) {
+                    0 => spelling.insert_str(at, PIECES[pick(PIECES.len())]),
+                    1 if at < spelling.len() => drop(spelling.remove(at)),
+                    _ => {
+                        spelling = spelling
+                            .to_uppercase()
+                            .chars()
+                            .zip(spelling.chars())
+                            .map(|(up, as_is)| if pick(9) == 0 { up } else { as_is })
+                            .collect()
+                    }
+                }
+            }
+            match spelling.parse::<Path>() {
+                // What parses is its own only spelling, and a grant sees exactly those bytes.
+                Ok(other) => {
+                    parsed += 1;
+                    assert_eq!(other.as_str(), spelling);
+                    assert_eq!(other == path, spelling == canonical);
+                    let rest = spelling.strip_prefix("kv/app/database/");
+                    assert_eq!(
+                        pattern.matches(&other),
+                        rest.is_some_and(|rest| !rest.is_empty()),
+                        "{spelling:?}"
+                    );
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(parsed > 100_000 && refused > 100_000, "{parsed} parsed, {refused} refused");
+    }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::frame::enclose;
 use vouchsafe_protocol::limits::{
-    JOURNAL_FRAME_LEN, PIPELINE_DEPTH, SESSION_FRAME_LEN, UNSIGNED_REQUESTS, UNSIGNED_SECS,
+    PIPELINE_DEPTH, REPLY_FRAME_LEN, SESSION_FRAME_LEN, UNSIGNED_REQUESTS, UNSIGNED_SECS,
 };
 use vouchsafe_protocol::session::{Response, parse_vault_frame};
 use zeroize::Zeroizing;
@@ -23,9 +23,6 @@ use crate::frames::{FrameError, read_frame};
 const BATCH_LEN: usize = 16 * 1024;
 /// The chain is signed this long after its first unsigned request: the limit, less time to travel.
 const SIGN_AFTER: Duration = Duration::from_millis(UNSIGNED_SECS * 1000 * 3 / 4);
-/// Largest reply in bytes: an auditor gets frames as they are stored, one of which may be larger than any
-/// request, and its envelope.
-pub(super) const REPLY_LEN: usize = JOURNAL_FRAME_LEN + 64 * 1024;
 /// [`PIPELINE_DEPTH`] as the semaphore counts.
 const DEPTH: u32 = {
     assert!(PIPELINE_DEPTH <= u32::MAX as usize, "the depth fits");
@@ -120,7 +117,7 @@ where
 /// Hands replies to their callers until one is wrong or none can come.
 async fn read<S: AsyncRead>(mut reader: ReadHalf<S>, pending: &Pending) -> SessionEnd {
     loop {
-        let frame = match read_frame(&mut reader, REPLY_LEN).await {
+        let frame = match read_frame(&mut reader, REPLY_FRAME_LEN).await {
             Ok(frame) => frame,
             Err(error) => return frame_end(&error),
         };
@@ -137,7 +134,7 @@ fn deliver(frame: &[u8], pending: &Pending) -> Result<(), SessionEnd> {
     if waiting.link != link {
         return Err(SessionEnd::WrongLink { number });
     }
-    let response = codec::decode(body, REPLY_LEN).map_err(|_| SessionEnd::Malformed)?;
+    let response = codec::decode(body, REPLY_FRAME_LEN).map_err(|_| SessionEnd::Malformed)?;
     if waiting.caller.send(response).is_err() {
         tracing::debug!(number, "nobody waits for this reply any more");
     }

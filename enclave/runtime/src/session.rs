@@ -12,7 +12,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Notify, mpsc};
 use vouchsafe_enclave::{Handled, Pending, SessionId};
 use vouchsafe_protocol::frame::HEADER_LEN;
-use vouchsafe_protocol::limits::{JOURNAL_FRAME_LEN, KV_VALUE_LEN, PIPELINE_DEPTH, SESSION_FRAME_LEN};
+use vouchsafe_protocol::limits::{KV_VALUE_LEN, PIPELINE_DEPTH, REPLY_FRAME_LEN, SESSION_FRAME_LEN};
 use vouchsafe_protocol::refusal::RefusalCode;
 use zeroize::Zeroizing;
 
@@ -27,9 +27,6 @@ const BATCH_LEN: usize = 32 * 1024;
 const RECHECK: Duration = Duration::from_secs(30);
 /// Shortest time between two looks, should a deadline be reached that the core does not act on.
 const RECHECK_MIN: Duration = Duration::from_millis(100);
-/// Largest frame to an agent in bytes: an auditor gets journal frames as they are stored, and one of those may
-/// be larger than any request.
-const REPLY_LEN: usize = JOURNAL_FRAME_LEN + 64 * 1024;
 /// Stored frames go to an auditor in pages of about this many bytes, or one at a time.
 const PAGE_LEN: usize = KV_VALUE_LEN;
 /// Time for the last replies and the TLS goodbye.
@@ -264,7 +261,7 @@ impl Session {
             // Sized once, so that growing leaves no copy of a secret behind.
             let mut batch = Zeroizing::new(Vec::with_capacity(len));
             for reply in &ready {
-                frames::append(&mut batch, reply, REPLY_LEN).map_err(FrameError::Codec)?;
+                frames::append(&mut batch, reply, REPLY_FRAME_LEN).map_err(FrameError::Codec)?;
             }
             drop(ready);
             to.write_all(&batch).await.map_err(FrameError::Io)?;
@@ -310,6 +307,7 @@ fn page(mut frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vouchsafe_protocol::limits::JOURNAL_FRAME_LEN;
 
     #[test]
     fn a_page_holds_what_fits_and_never_nothing() {

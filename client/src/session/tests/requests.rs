@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, SecretValue};
-use vouchsafe_protocol::limits::{JOURNAL_FRAME_LEN, KV_VALUE_LEN, PIPELINE_DEPTH, UNSIGNED_REQUESTS};
+use vouchsafe_protocol::limits::{
+    JOURNAL_FRAME_LEN, KV_VALUE_LEN, PIPELINE_DEPTH, REPLY_FRAME_LEN, UNSIGNED_REQUESTS,
+};
 use vouchsafe_protocol::link::StreamId;
 use vouchsafe_protocol::log::{Action, Actor, KvOperation};
 use vouchsafe_protocol::path::PathError;
@@ -12,7 +14,6 @@ use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_protocol::session::{Outcome, Reply, Request, Response, vault_frame};
 
 use super::server::{Asked, session};
-use crate::session::driver::REPLY_LEN;
 use crate::session::{RequestError, Session, SessionEnd};
 use crate::vault::fake::FakeVault;
 
@@ -143,7 +144,7 @@ async fn h7_replies_to_nothing_or_malformed_or_endless_end_the_session() {
     })
     .await;
     assert_eq!(end, SessionEnd::Malformed);
-    assert_eq!(both(|_, _| vec![vec![0; REPLY_LEN + 1]]).await, SessionEnd::Malformed);
+    assert_eq!(both(|_, _| vec![vec![0; REPLY_FRAME_LEN + 1]]).await, SessionEnd::Malformed);
     assert_eq!(both(|_, _| vec![vec![]]).await, SessionEnd::HungUp);
 }
 
