@@ -122,13 +122,18 @@ impl P256PublicKey {
         &self.0
     }
 
+    /// The uncompressed point, 65 bytes.
+    #[must_use]
+    pub fn point(&self) -> &[u8] {
+        self.0.split_at(P256_SPKI_PREFIX.len()).1
+    }
+
     /// Verifies an ASN.1 ECDSA signature with SHA-256.
     ///
     /// # Errors
     /// [`SignatureError::Invalid`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-        let (_, point) = self.0.split_at(P256_SPKI_PREFIX.len());
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point)
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.point())
             .verify(message, signature)
             .map_err(|_| SignatureError::Invalid)
     }

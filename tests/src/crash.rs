@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
-use vouchsafe_client::{Pin, Session};
+use tokio::time::{interval, timeout};
+use vouchsafe_client::{ConnectError, Pin, Session};
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::LogPublicKey;
@@ -26,6 +26,8 @@ use crate::stack::{Agent, Below, Operator, PATIENCE, Stack, sim_machine, sim_rol
 pub const WRITERS: usize = 16;
 /// Most writes that are let through before the next kill.
 const WRITES_PER_CYCLE: u64 = 400;
+/// Between two attempts to connect.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// What a run found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,12 +79,15 @@ pub async fn run(
     for cycle in 0..cycles {
         let (stop, stopped) = watch::channel(false);
         let mut writers = JoinSet::new();
+        // All are connected before the first one writes: a kill must not find one at the door.
+        let mut sessions = Vec::with_capacity(WRITERS);
         for (writer, from) in &written {
-            let (agent, shared, endpoint) = (agent.clone(), shared.clone(), stack.endpoint());
-            let (writer, from, stopped) = (*writer, *from, stopped.clone());
             let mut pin = agent.pin.clone();
+            sessions.push((*writer, *from, connect(&stack, &agent, &mut pin).await?, pin));
+        }
+        for (writer, from, session, pin) in sessions {
+            let (shared, stopped) = (shared.clone(), stopped.clone());
             writers.spawn(async move {
-                let session = Session::connect(&endpoint, &agent.identity, &mut pin).await?;
                 let reached = write(&session, writer, from, &shared, stopped).await?;
                 anyhow::Ok((writer, reached, pin))
             });
@@ -170,6 +175,28 @@ async fn kill(stack: &mut Stack, victim: Victim) -> anyhow::Result<()> {
     }
 }
 
+/// Opens a session. The host may say that it is ready a moment before it sees that its enclave was killed, so
+/// a connection that breaks is tried again; a refusal is not.
+async fn connect(stack: &Stack, agent: &Agent, pin: &mut Pin) -> anyhow::Result<Session> {
+    let mut tick = interval(RETRY);
+    let trying = async {
+        loop {
+            tick.tick().await;
+            match Session::connect(&stack.endpoint(), &agent.identity, pin).await {
+                Ok(session) => return Ok(session),
+                Err(
+                    ConnectError::Inner(_)
+                    | ConnectError::Request(_)
+                    | ConnectError::Timeout
+                    | ConnectError::Transport(_),
+                ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    Ok(timeout(PATIENCE, trying).await.context("no session")??)
+}
+
 /// Every acknowledged version is there and whole. A write whose answer was lost may be there too.
 async fn check(
     stack: &Stack,
@@ -177,11 +204,7 @@ async fn check(
     pin: &mut Pin,
     written: &mut BTreeMap<usize, u64>,
 ) -> anyhow::Result<()> {
-    let connecting = async {
-        // The host may say that it is ready a moment before a killed enclave's session is known to be over.
-        Session::connect(&stack.endpoint(), &agent.identity, pin).await
-    };
-    let session = timeout(Duration::from_secs(60), connecting).await.context("no session")??;
+    let session = connect(stack, agent, pin).await?;
     for (writer, acknowledged) in written.iter_mut() {
         if *acknowledged == 0 && session.kv().metadata(&path_of(*writer)).await.is_err() {
             continue;
