@@ -77,6 +77,16 @@ impl Dev {
     }
 }
 
+/// A test that fails leaves nothing running.
+impl Drop for Dev {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            kill("-TERM", self.child.id());
+            self.child.wait().unwrap();
+        }
+    }
+}
+
 fn kill(signal: &str, id: u32) {
     assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
 }
