@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -20,6 +21,8 @@ use vouchsafe_crypto::signature::P256Key;
 use vouchsafe_platform::sim::{Creation, SimConfig, SimPlatform, fleet_root};
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::introduction::OperatorKey;
+
+use crate::tap::{Tamper, Tap};
 
 /// Longest wait for anything that should take a second at most; machines that run tests are slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,10 +44,27 @@ impl Process {
     /// # Errors
     /// If it is not built or does not start.
     pub fn start(program: &str, arguments: &[String], log: &Path) -> anyhow::Result<Self> {
+        Self::start_through(&[], program, arguments, log)
+    }
+
+    /// The same through another program that becomes this one, such as `nsenter ...`.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_through(
+        prefix: &[String],
+        program: &str,
+        arguments: &[String],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let path = binary(program)?;
         let log = std::fs::File::options().create(true).append(true).open(log)?;
-        let mut child = Command::new(&path)
-            .args(arguments)
+        let own = path.display().to_string();
+        let mut line = prefix.iter().chain([&own]).chain(arguments);
+        let first = line.next().context("no program")?;
+        let mut child = Command::new(first)
+            .args(line)
+            .env("TSS2_LOG", "all+NONE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -122,6 +142,8 @@ pub struct Stack {
     admin: SocketAddr,
     /// Where the host finds the enclave; differs from the enclave's own socket when something listens between.
     link: PathBuf,
+    /// What the host is started through.
+    host_prefix: Vec<String>,
 }
 
 impl Stack {
@@ -130,13 +152,59 @@ impl Stack {
     /// # Errors
     /// If a process does not start.
     pub async fn start(dir: &Path, below: Below) -> anyhow::Result<Self> {
-        let none = SocketAddr::from(([127, 0, 0, 1], 0));
-        let link = dir.join("enclave.sock");
-        let mut stack =
-            Self { dir: dir.to_owned(), below, enclave: None, host: None, agents: none, admin: none, link };
+        Self::start_with(dir, below, Vec::new()).await
+    }
+
+    /// The same, with the host started through another program: see [`Process::start_through`].
+    ///
+    /// # Errors
+    /// If a process does not start.
+    pub async fn start_with(dir: &Path, below: Below, host_prefix: Vec<String>) -> anyhow::Result<Self> {
+        let mut stack = Self { host_prefix, ..Self::stopped(dir, below) };
         stack.start_enclave().await?;
         stack.start_host().await?;
         Ok(stack)
+    }
+
+    fn stopped(dir: &Path, below: Below) -> Self {
+        let none = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (dir, link, host_prefix) = (dir.to_owned(), dir.join("enclave.sock"), Vec::new());
+        Self { dir, below, enclave: None, host: None, agents: none, admin: none, link, host_prefix }
+    }
+
+    /// The same with everything between host and enclave passing through a tap, whose socket is `tap.sock`.
+    ///
+    /// # Errors
+    /// If a process does not start.
+    pub async fn start_tapped(
+        dir: &Path,
+        below: Below,
+        tamper: Arc<dyn Tamper>,
+    ) -> anyhow::Result<(Self, Tap)> {
+        let mut stack = Self { link: dir.join("tap.sock"), ..Self::stopped(dir, below) };
+        let tap = Tap::start(&stack.link, &stack.socket(), tamper)?;
+        stack.start_enclave().await?;
+        stack.start_host().await?;
+        Ok((stack, tap))
+    }
+
+    /// Makes the enclave run on another machine, from its next start on.
+    pub fn set_below(&mut self, below: Below) {
+        self.below = below;
+    }
+
+    /// What a process has logged so far: `enclave` or `host`.
+    ///
+    /// # Errors
+    /// If it was never started.
+    pub fn log(&self, process: &str) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.dir.join(format!("{process}.log")))?)
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Makes the host connect to another socket than the enclave's, from its next start on.
@@ -198,7 +266,8 @@ impl Stack {
         .into_iter()
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .collect();
-        let mut process = Process::start("vouchsafe-host", &arguments, &self.dir.join("host.log"))?;
+        let log = self.dir.join("host.log");
+        let mut process = Process::start_through(&self.host_prefix, "vouchsafe-host", &arguments, &log)?;
         let addresses: serde_json::Value = serde_json::from_str(&process.listening().await?)?;
         let address = |name: &str| -> anyhow::Result<SocketAddr> {
             Ok(addresses.get(name).and_then(|text| text.as_str()).context("address")?.parse()?)
