@@ -144,6 +144,8 @@ pub struct Stack {
     link: PathBuf,
     /// What the host is started through.
     host_prefix: Vec<String>,
+    /// How much both log.
+    log_level: &'static str,
 }
 
 impl Stack {
@@ -169,10 +171,12 @@ impl Stack {
     fn stopped(dir: &Path, below: Below) -> Self {
         let none = SocketAddr::from(([127, 0, 0, 1], 0));
         let (dir, link, host_prefix) = (dir.to_owned(), dir.join("enclave.sock"), Vec::new());
-        Self { dir, below, enclave: None, host: None, agents: none, admin: none, link, host_prefix }
+        let (agents, admin, log_level) = (none, none, "info");
+        Self { dir, below, enclave: None, host: None, agents, admin, link, host_prefix, log_level }
     }
 
     /// The same with everything between host and enclave passing through a tap, whose socket is `tap.sock`.
+    /// Both processes log all that they can.
     ///
     /// # Errors
     /// If a process does not start.
@@ -181,7 +185,7 @@ impl Stack {
         below: Below,
         tamper: Arc<dyn Tamper>,
     ) -> anyhow::Result<(Self, Tap)> {
-        let mut stack = Self { link: dir.join("tap.sock"), ..Self::stopped(dir, below) };
+        let mut stack = Self { link: dir.join("tap.sock"), log_level: "debug", ..Self::stopped(dir, below) };
         let tap = Tap::start(&stack.link, &stack.socket(), tamper)?;
         stack.start_enclave().await?;
         stack.start_host().await?;
@@ -236,7 +240,7 @@ impl Stack {
     /// If it does not listen.
     pub async fn start_enclave(&mut self) -> anyhow::Result<()> {
         let mut arguments = vec!["--listen".to_owned(), format!("unix:{}", self.socket().display())];
-        arguments.push("--platform".to_owned());
+        arguments.extend(["--log", self.log_level, "--platform"].map(str::to_owned));
         match &self.below {
             Below::Sim => {
                 arguments.extend(["sim", "--sim-dir"].map(str::to_owned));
@@ -267,7 +271,9 @@ impl Stack {
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .collect();
         let log = self.dir.join("host.log");
-        let mut process = Process::start_through(&self.host_prefix, "vouchsafe-host", &arguments, &log)?;
+        let mut prefix = self.host_prefix.clone();
+        prefix.extend(["env".to_owned(), format!("RUST_LOG={}", self.log_level)]);
+        let mut process = Process::start_through(&prefix, "vouchsafe-host", &arguments, &log)?;
         let addresses: serde_json::Value = serde_json::from_str(&process.listening().await?)?;
         let address = |name: &str| -> anyhow::Result<SocketAddr> {
             Ok(addresses.get(name).and_then(|text| text.as_str()).context("address")?.parse()?)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use vouchsafe_client::ConnectError;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::LogPublicKey;
 use vouchsafe_host::store::Store;
@@ -60,7 +61,11 @@ async fn h3_h9_of_two_clones_on_one_store_one_is_fenced() -> anyhow::Result<()> 
     let on_second = agent.connect(&second).await?;
     write(&on_second, PATH, b"by the clone").await?;
 
-    // The first still holds the session and its keys. What it writes now is not acknowledged.
+    // The first still holds a session and its keys. Who knows of the clone does not open another there, and
+    // what is written in the old one is not acknowledged.
+    let refused = agent.connect(&first).await.err().context("the first still opens sessions")?;
+    let noticed = refused.downcast_ref::<ConnectError>();
+    ensure!(matches!(noticed, Some(ConnectError::RolledBack { .. })), "{refused:?}");
     let fenced = write(&session, PATH, b"by the first").await;
     ensure!(fenced.is_err(), "both clones acknowledged a write");
     drop((session, on_second));

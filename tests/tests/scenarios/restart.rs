@@ -21,12 +21,19 @@ impl Down {
     async fn new() -> anyhow::Result<Self> {
         let tpm = Swtpm::create()?;
         let dir = tempfile::tempdir()?;
-        let mut stack = Stack::start(dir.path(), Below::Tpm(tpm.tcti())).await?;
+        let stack = Stack::start(dir.path(), Below::Tpm(tpm.tcti())).await?;
         let mut operator = Operator::init_with(&stack, tpm_anchors(&[("vault", &tpm)])?).await?;
         let session = operator.connect(&stack).await?;
         write(&session, PATH, VALUE).await?;
-        stack.kill_enclave().await?;
-        Ok(Self { stack, operator, tpm, _dir: dir })
+        let mut down = Self { stack, operator, tpm, _dir: dir };
+        down.kill().await?;
+        Ok(down)
+    }
+
+    /// Kills the enclave, and waits until the host has noticed.
+    async fn kill(&mut self) -> anyhow::Result<()> {
+        self.stack.kill_enclave().await?;
+        self.stack.await_page(|_, body| body.contains("\"unreachable\"")).await.map(drop)
     }
 
     /// It comes back without anybody's help, with what it had.
@@ -35,7 +42,7 @@ impl Down {
         self.stack.ready().await?;
         let session = self.operator.connect(&self.stack).await?;
         ensure!(session.kv().metadata(PATH).await?.versions.len() == 1, "the secret is gone");
-        self.stack.kill_enclave().await
+        self.kill().await
     }
 
     /// It does not come back, for this reason; and nobody can put a new vault in its place.
@@ -51,7 +58,7 @@ impl Down {
         let parts = InitParts { operators, anchors: tpm_anchors(&[("vault", &self.tpm)])? };
         let made = init(&self.stack.endpoint(), &parts, &VaultPlatform::DangerousTrustWhatItShows).await;
         ensure!(made.is_err(), "a new vault took the place of the old one");
-        self.stack.kill_enclave().await
+        self.kill().await
     }
 }
 
