@@ -1,6 +1,5 @@
 //! The vault's grant, verified before it is used.
 
-use vouchsafe_crypto::digest::sha256;
 use vouchsafe_log::{ReceiptError, verify_receipt};
 use vouchsafe_protocol::introduction::Grant;
 use vouchsafe_protocol::link::StreamId;
@@ -58,10 +57,9 @@ pub(crate) fn verify(
     // 3
     let entry = verify_receipt(receipt, vault.vault_id(), vault.log_key()).map_err(GrantError::Receipt)?;
     // 4
-    let ours = sha256(&[spki]);
     match entry.action {
         Action::Introduce { key, evidence: _, rule: None }
-            if key == ours && entry.decision == Decision::Allowed && receipt.stream == StreamId::Journal =>
+            if key == spki && entry.decision == Decision::Allowed && receipt.stream == StreamId::Journal =>
         {
             Ok(name)
         }

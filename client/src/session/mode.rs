@@ -86,7 +86,7 @@ impl Mode for Receipted {
 
 fn is_about(action: &Action, subject: Subject<'_>) -> bool {
     match (action, subject) {
-        (Action::Kv { operation, path, version: _ }, Subject::Kv(asked, at)) => {
+        (Action::Kv { operation, path, versions: _ }, Subject::Kv(asked, at)) => {
             *operation == asked && path == at.as_str()
         }
         (Action::Kv { .. }, Subject::Operator) | (_, Subject::Kv(..)) => false,

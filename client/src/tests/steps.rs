@@ -1,7 +1,6 @@
 //! Verification of offers and grants: one step broken at a time.
 
 use rcgen::ExtendedKeyUsagePurpose;
-use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{CredentialBlob, EvidenceKind};
@@ -216,7 +215,7 @@ fn b7_grant_step_4_the_receipt_is_for_our_key_and_not_a_refusal() {
     });
     let refused = broken_grant(|vault, grant, spki| {
         let rule = Some("snp.policy.debug".to_owned());
-        let action = Action::Introduce { key: sha256(&[spki]), evidence: [1; 32], rule };
+        let action = Action::Introduce { key: spki.to_vec(), evidence: [1; 32], rule };
         grant.receipt = vault.append(actor(), action);
     });
     let something = broken_grant(|vault, grant, _| grant.receipt = vault.append(actor(), Action::Look));

@@ -10,7 +10,6 @@ use rcgen::{
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use time::OffsetDateTime;
 use vouchsafe_attestation::{StatementPreimage, statement};
-use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::{LogKey, P256Key};
 use vouchsafe_crypto::transcript;
@@ -154,7 +153,7 @@ impl FakeVault {
 
     /// Issues an identity for `spki` and logs it.
     pub(crate) fn grant(&mut self, spki: &[u8]) -> Grant {
-        let action = Action::Introduce { key: sha256(&[spki]), evidence: [1; 32], rule: None };
+        let action = Action::Introduce { key: spki.to_vec(), evidence: [1; 32], rule: None };
         let receipt = self.append(Actor::Unknown("billing".parse().unwrap()), action);
         Grant {
             certificate: self.identity_certificate(spki, &self.spiffe("/billing"), 3600),
@@ -205,8 +204,14 @@ impl FakeVault {
 
     /// Appends an entry to the journal and returns its receipt.
     pub(crate) fn append(&mut self, actor: Actor, action: Action) -> Receipt {
-        let entry =
-            AuditEntry { blind: [0; 16], at_secs: now_secs(), actor, action, decision: Decision::Allowed };
+        let entry = AuditEntry {
+            blind: [0; 16],
+            at_secs: now_secs(),
+            actor,
+            request: None,
+            action,
+            decision: Decision::Allowed,
+        };
         let entry = codec::encode(&entry).unwrap();
         let (stream, leaf_index, state_digest) = (StreamId::Journal, self.tree.size(), [8; 32]);
         self.tree.push(leaf_hash(stream, leaf_index, &entry, &state_digest));

@@ -252,7 +252,7 @@ async fn b7_a_receipt_is_verified_and_for_this_very_request() {
     // The journal that receipts come from: that of the session's vault, and of another one.
     let (mut journal, mut other) = (vault.same_log(), FakeVault::new());
     let entry = |vault: &mut FakeVault, operation, path: &str| {
-        let action = Action::Kv { operation, path: path.to_owned(), version: Some(1) };
+        let action = Action::Kv { operation, path: path.to_owned(), versions: vec![1] };
         vault.append(Actor::Operator("alice".parse().unwrap()), action)
     };
     let (session, _) = session(&vault, move |asked| {
