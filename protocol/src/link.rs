@@ -75,7 +75,7 @@ pub enum StorageReply {
     /// It could not be done; nothing of it was.
     Failed(StorageFailure),
     /// Frames, in order; empty at the end of the stream.
-    Frames(Vec<Vec<u8>>),
+    Frames(#[serde(with = "byte_strings")] Vec<Vec<u8>>),
     /// Streams and their number of frames.
     Heads(Vec<(StreamId, u64)>),
 }
@@ -124,3 +124,32 @@ pub const ALPN_INTRODUCE: &[u8] = b"vouchsafe-introduce/1";
 pub const ALPN_RELAY: &[u8] = b"vouchsafe-relay/1";
 /// ALPN of the inner TLS that ends in the enclave.
 pub const ALPN_SESSION: &[u8] = b"vouchsafe-session/1";
+
+/// Byte strings in one piece each: the same bytes on the wire as sequences of numbers.
+mod byte_strings {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_bytes::{ByteBuf, Bytes};
+
+    pub(super) fn serialize<S: Serializer>(strings: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(strings.iter().map(|string| Bytes::new(string)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>, D::Error> {
+        let strings = Vec::<ByteBuf>::deserialize(deserializer)?;
+        Ok(strings.into_iter().map(ByteBuf::into_vec).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    #[test]
+    fn frames_are_byte_strings_on_the_wire() {
+        let reply = StorageReply::Frames(vec![vec![7, 8], vec![], vec![9]]);
+        let bytes = codec::encode(&reply).unwrap();
+        assert_eq!(bytes, [3, 3, 2, 7, 8, 0, 1, 9]);
+        assert_eq!(codec::decode(&bytes, bytes.len()), Ok(reply));
+    }
+}

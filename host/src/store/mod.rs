@@ -25,8 +25,11 @@ use mark::Mark;
 pub const APPENDS: usize = 4096;
 /// Largest boot record in bytes.
 pub const BOOT_LEN: usize = JOURNAL_FRAME_LEN;
-/// Bytes of frames in one reply: what is left of the link's frame after every length prefix.
-const REPLY_LEN: usize = LINK_FRAME_LEN - 64 * 1024;
+/// Bytes of frames in one reply: the largest frame fits. Larger replies are no faster, and both sides hold them
+/// in memory, more than once.
+const REPLY_LEN: usize = JOURNAL_FRAME_LEN;
+const _: () =
+    assert!(REPLY_LEN + 64 * 1024 <= LINK_FRAME_LEN, "frames and their length prefixes fit the link");
 
 /// The streams and the boot record.
 pub struct Store {

@@ -123,7 +123,7 @@ fn a_page_of_the_largest_frames_fits_into_one_reply() {
         store.append(vec![Append { stream: StreamId::Journal, index, frame }]).unwrap();
     }
     let page = store.read_frames(StreamId::Journal, 0).unwrap();
-    assert_eq!(page.len(), 3);
+    assert_eq!(page.len(), 1);
     let reply = vouchsafe_protocol::link::StorageReply::Frames(page);
     let reply = vouchsafe_protocol::codec::encode(&reply).unwrap();
     vouchsafe_protocol::frame::enclose(&reply, LINK_FRAME_LEN).unwrap();
