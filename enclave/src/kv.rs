@@ -190,11 +190,12 @@ impl Kv {
     pub fn apply_put(&mut self, path: &Path, number: u64, created_secs: u64, value: &SecretValue) {
         let secret = self.0.entry(path.as_str().into()).or_default();
         let value = Some(SecretBytes::new(value.expose_secret().to_vec()));
+        // Most secrets have one version: no room for more.
+        secret.versions.reserve_exact(1);
         secret.versions.push(Version { number, created_secs, value, deleted: false });
         if secret.versions.len() > KV_VERSIONS {
             drop(secret.versions.remove(0));
         }
-        secret.versions.shrink_to_fit();
     }
 
     /// Marks versions as deleted or not.
