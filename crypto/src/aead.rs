@@ -21,7 +21,10 @@ impl SealingKey {
     /// Prepares a key.
     #[must_use]
     pub fn new(key: &Key32) -> Self {
-        #[expect(clippy::expect_used, reason = "ring refuses only a wrong key length; Key32 has the right one")]
+        #[expect(
+            clippy::expect_used,
+            reason = "ring refuses only a wrong key length; Key32 has the right one"
+        )]
         let unbound = UnboundKey::new(&AES_256_GCM, key.expose_secret()).expect("32-byte key");
         Self(LessSafeKey::new(unbound))
     }
@@ -29,7 +32,10 @@ impl SealingKey {
     /// Seals in place: the plaintext becomes ciphertext and tag.
     pub fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], in_out: &mut Vec<u8>) {
         let nonce = Nonce::assume_unique_for_key(nonce);
-        #[expect(clippy::expect_used, reason = "ring refuses only plaintexts over 64 GiB; frames are bounded")]
+        #[expect(
+            clippy::expect_used,
+            reason = "ring refuses only plaintexts over 64 GiB; frames are bounded"
+        )]
         self.0.seal_in_place_append_tag(nonce, Aad::from(aad), in_out).expect("bounded plaintext");
     }
 

@@ -46,7 +46,10 @@ pub fn hmac_sha256(key: &Key32, message: &[u8]) -> [u8; 32] {
 pub fn hkdf_sha256(secret: &Key32, salt: &[u8], info: &[&[u8]]) -> Key32 {
     let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret.expose_secret());
     let filled = Key32::fill_with(|bytes| prk.expand(info, hkdf::HKDF_SHA256)?.fill(bytes));
-    #[expect(clippy::expect_used, reason = "ring refuses only outputs over 255 hashes; this is one hash long")]
+    #[expect(
+        clippy::expect_used,
+        reason = "ring refuses only outputs over 255 hashes; this is one hash long"
+    )]
     filled.expect("one hash of output")
 }
 

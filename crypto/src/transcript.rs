@@ -64,10 +64,16 @@ pub fn init_done_preimage(vault_statement: &[u8]) -> Vec<u8> {
 }
 
 /// The next link of a session's request chain:
-/// `SHA-256("vouchsafe/1/chain" || previous || number || receipt || encoded request)`; number is 8 bytes
-/// big-endian, receipt one byte (0 or 1). Only the last part varies in length, so nothing can move.
+/// `SHA-256("vouchsafe/1/chain" || previous || number || receipt || SHA-256(encoded request))`; number is 8
+/// bytes big-endian, receipt one byte (0 or 1). All parts have a fixed length, so nothing can move.
 #[must_use]
 pub fn chain_link(previous: &[u8; 32], number: u64, receipt: bool, request: &[u8]) -> [u8; 32] {
+    chain_link_of_digest(previous, number, receipt, &sha256(&[request]))
+}
+
+/// [`chain_link`] from the digest of the encoded request: what an auditor has, who does not see requests.
+#[must_use]
+pub fn chain_link_of_digest(previous: &[u8; 32], number: u64, receipt: bool, request: &[u8; 32]) -> [u8; 32] {
     sha256(&[CHAIN.as_bytes(), previous, &number.to_be_bytes(), &[u8::from(receipt)], request])
 }
 
@@ -120,7 +126,8 @@ mod tests {
         expected.extend_from_slice(&[0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 32]);
         expected.extend_from_slice(&[9; 32]);
         assert_eq!(chain_head_preimage(258, &[9; 32]), expected);
-        let chain = [b"vouchsafe/1/chain".as_slice(), &[5; 32], &[0, 0, 0, 0, 0, 0, 0, 3], &[1], b"body"];
+        let chain =
+            [b"vouchsafe/1/chain".as_slice(), &[5; 32], &[0, 0, 0, 0, 0, 0, 0, 3], &[1], &sha256(&[b"body"])];
         assert_eq!(chain_link(&[5; 32], 3, true, b"body"), sha256(&chain));
         assert_eq!(hello_digest(b"hi"), sha256(&[b"vouchsafe/1/hello", &[0, 0, 0, 2], b"hi"]));
     }

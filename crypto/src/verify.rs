@@ -97,21 +97,16 @@ pub enum VerifyError {
 
 /// Order n of P-384, big-endian (SEC 2 version 2.0, section 2.5.1).
 const P384_ORDER: [u8; 48] = [
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2,
-    0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a,
+    0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
 ];
 
 /// Verifies a signature. SHA-1 is refused here; see [`dangerous_verify_sha1`].
 ///
 /// # Errors
 /// [`VerifyError`], by what is wrong.
-pub fn verify(
-    key: &PublicKey,
-    scheme: Scheme,
-    message: &[u8],
-    signature: &[u8],
-) -> Result<(), VerifyError> {
+pub fn verify(key: &PublicKey, scheme: Scheme, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
     use HashAlgorithm::{Sha256, Sha384, Sha512};
     use Scheme::{EcdsaAsn1, EcdsaFixed, RsaPkcs1, RsaPss};
     match key {
@@ -216,8 +211,7 @@ mod tests {
     fn signed() -> (Vec<u8>, [u8; 48], [u8; 48]) {
         let rng = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &rng).unwrap();
-        let key =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, pkcs8.as_ref(), &rng).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, pkcs8.as_ref(), &rng).unwrap();
         let signature = key.sign(&rng, b"message").unwrap();
         let (r, s) = signature.as_ref().split_at(48);
         (key.public_key().as_ref().to_vec(), r.try_into().unwrap(), s.try_into().unwrap())

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
 use vouchsafe_log::FrameError;
 use vouchsafe_protocol::id::VaultId;
 use vouchsafe_protocol::introduction::SignedVault;
 use vouchsafe_protocol::link::StreamId;
-use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision};
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, RequestRef};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::{AgentFrame, Outcome, Reply, Response, vault_frame};
 use zeroize::Zeroizing;
@@ -37,6 +38,8 @@ pub struct Core {
     tls_key: P256Key,
     /// The latest time seen; time never goes back inside (H6).
     clock: u64,
+    /// The epoch's end is recorded: nothing may come after it.
+    ended: bool,
 }
 
 pub(crate) struct Parts {
@@ -142,7 +145,15 @@ impl Core {
             measurement: parts.measurement,
             tls_key: parts.tls_key,
             clock: parts.clock,
+            ended: false,
         }
+    }
+
+    /// The time inside, in seconds since 1970: never behind any record of the journal. Whoever checks a time
+    /// for this vault uses it, or a later one.
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
     }
 
     /// Id.
@@ -198,7 +209,7 @@ impl Core {
     ///
     /// # Errors
     /// [`RefusalCode::Identity`] for any certificate but exactly one that was issued and has not ended (B9);
-    /// [`RefusalCode::EvidenceExpired`].
+    /// [`RefusalCode::EvidenceExpired`]; [`RefusalCode::Busy`] after [`Core::end`].
     pub fn open_session(
         &mut self,
         certificate: &[u8],
@@ -206,7 +217,10 @@ impl Core {
         now: u64,
     ) -> Result<SessionId, Refusal> {
         let now = self.advance_clock(now);
-        let digest = vouchsafe_crypto::digest::sha256(&[certificate]);
+        if self.ended {
+            return Err(RefusalCode::Busy.into());
+        }
+        let digest = sha256(&[certificate]);
         let identity = self.state.identities.get(&digest).ok_or(RefusalCode::Identity)?.clone();
         let session = Session::open(identity, exporter)?;
         session.check_alive(now)?;
@@ -228,18 +242,24 @@ impl Core {
         ports: &mut dyn Ports,
     ) -> Result<Handled, SessionEnd> {
         let now = self.advance_clock(now);
+        if self.ended {
+            return Err(silent(RefusalCode::Busy));
+        }
         match AgentFrame::parse(frame) {
             Ok(AgentFrame::Request { number, link, receipt, body }) => {
                 let advanced = self.session(id)?.advance(number, link, receipt, body, now);
                 advanced.map_err(|code| last_words(code, number, &link))?;
+                let session = self.session(id)?.name();
+                let place = RequestRef { session, number, receipt, digest: sha256(&[body]) };
                 let receipt = receipt.then(ReceiptSlot::default);
-                Ok(self.request(id, Asked { number, link, receipt }, body, now, ports))
+                Ok(self.request(id, Asked { place, link, receipt }, body, now, ports))
             }
             Ok(AgentFrame::Signature { upto, signature }) => {
                 let session = self.session(id)?;
-                let action = session.sign(upto, signature, now).map_err(silent)?;
+                let action = session.sign(upto, signature).map_err(silent)?;
                 let actor = session.actor();
-                let entry = self.entry(actor, action, Decision::Allowed, now, ports).map_err(silent)?;
+                let what = (actor, None, action, Decision::Allowed);
+                let entry = self.entry(what, now, ports).map_err(silent)?;
                 self.journal.access(&entry, None);
                 Ok(Handled::Nothing)
             }
@@ -274,6 +294,7 @@ impl Core {
     }
 
     /// Ends the epoch in order: a mark that must be the last thing stored, so that an older copy is noticed.
+    /// From here on every frame, session and proof is refused: what came after the mark could be cut off.
     ///
     /// # Errors
     /// [`RefusalCode::Busy`] without randomness; [`RefusalCode::Storage`] if the state is inconsistent.
@@ -281,7 +302,13 @@ impl Core {
         let now = self.advance_clock(now);
         let blind = ports::array(ports).map_err(|_| RefusalCode::Busy)?;
         record_mark(&mut self.state, &mut self.journal, MarkKind::End, blind, now)
-            .map_err(|_| RefusalCode::Storage)
+            .map_err(|_| RefusalCode::Storage)?;
+        self.ended = true;
+        Ok(())
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -315,14 +342,12 @@ impl Core {
 
     pub(crate) fn entry(
         &self,
-        actor: Actor,
-        action: Action,
-        decision: Decision,
+        (actor, request, action, decision): (Actor, Option<RequestRef>, Action, Decision),
         at_secs: u64,
         ports: &mut dyn Ports,
     ) -> Result<AuditEntry, RefusalCode> {
         let blind = ports::array(ports).map_err(|_| RefusalCode::Busy)?;
-        Ok(AuditEntry { blind, at_secs, actor, action, decision })
+        Ok(AuditEntry { blind, at_secs, actor, request, action, decision })
     }
 
     pub(crate) fn log_access(&mut self, entry: &AuditEntry, receipt: Option<ReceiptSlot>) -> Durable {
@@ -350,7 +375,7 @@ impl Core {
 
 /// A request's place in its session.
 pub(crate) struct Asked {
-    pub number: u64,
+    pub place: RequestRef,
     pub link: [u8; 32],
     /// Where the receipt will be, if one was asked for.
     pub receipt: Option<ReceiptSlot>,
@@ -366,12 +391,12 @@ impl Asked {
     }
 
     pub fn answer(self, need: Durable, outcome: Outcome) -> Pending {
-        let Self { number, link, receipt } = self;
+        let Self { place: RequestRef { number, .. }, link, receipt } = self;
         Pending::new(need, PendingBody::Session { number, link, outcome, receipt })
     }
 
     fn unanswered(self, need: Durable) -> Unanswered {
-        Unanswered { need, number: self.number, link: self.link }
+        Unanswered { need, number: self.place.number, link: self.link }
     }
 }
 
@@ -391,7 +416,14 @@ pub(crate) fn record_mark(
             Action::EpochEnd { epoch: state.mark, access_size, access_root }
         }
     };
-    let entry = AuditEntry { blind, at_secs, actor: Actor::Vault, action, decision: Decision::Allowed };
+    let entry = AuditEntry {
+        blind,
+        at_secs,
+        actor: Actor::Vault,
+        request: None,
+        action,
+        decision: Decision::Allowed,
+    };
     let change = Change::Mark { mark, kind };
     state.apply(&change)?;
     journal.change(&entry, &change, None);

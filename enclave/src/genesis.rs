@@ -111,6 +111,7 @@ impl Genesis {
             blind: ports::array(ports).map_err(|_| busy())?,
             at_secs: now,
             actor: Actor::Vault,
+            request: None,
             action: Action::Init,
             decision: Decision::Allowed,
         };

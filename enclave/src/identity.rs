@@ -15,7 +15,7 @@ use crate::authority::{Leaf, Usage};
 use crate::change::{Change, Identity, IdentitySubject};
 use crate::core::Core;
 use crate::introduce::{Claim, ProveOutcome, Refused, Verified, VerifiedSubject};
-use crate::journal::{Pending, PendingBody, ReceiptSlot, key_digest};
+use crate::journal::{Pending, PendingBody, ReceiptSlot};
 use crate::ports::Ports;
 
 /// Lifetime of an operator's certificate: a working day. The key behind it is pinned, so a new one is cheap.
@@ -38,11 +38,14 @@ impl Core {
     /// its challenge usable (F5).
     pub fn admit(&mut self, outcome: ProveOutcome, now: u64, ports: &mut dyn Ports) -> Pending {
         let now = self.advance_clock(now);
+        if self.has_ended() {
+            return introduction(self.durable_now(), IntroductionReply::Refusal(RefusalCode::Busy.into()));
+        }
         match outcome.0 {
             Ok(verified) => match self.issue(&verified, now, ports) {
                 Ok(pending) => pending,
                 Err(code) => {
-                    let key = key_digest(verified.key.spki());
+                    let key = verified.key.spki().to_vec();
                     let claim =
                         verified.claim().map(|(role, evidence)| Claim { role, key, evidence, rule: None });
                     self.refuse_introduction(Refused { refusal: code.into(), claim }, now, ports)
@@ -58,7 +61,7 @@ impl Core {
         if let Some(Claim { role, key, evidence, rule }) = claim {
             let action = Action::Introduce { key, evidence, rule };
             let decision = Decision::Refused(refusal.code);
-            match self.entry(Actor::Unknown(role), action, decision, now, ports) {
+            match self.entry((Actor::Unknown(role), None, action, decision), now, ports) {
                 Ok(entry) => need = self.log_access(&entry, None),
                 Err(code) => return introduction(need, IntroductionReply::Refusal(code.into())),
             }
@@ -89,8 +92,8 @@ impl Core {
         let issued = self.state().authority.issue(&verified.key, &leaf, now);
         let certificate = issued.map_err(|_| RefusalCode::Busy)?;
         let action =
-            Action::Introduce { key: key_digest(verified.key.spki()), evidence: terms.evidence, rule: None };
-        let entry = self.entry(terms.actor, action, Decision::Allowed, now, ports)?;
+            Action::Introduce { key: verified.key.spki().to_vec(), evidence: terms.evidence, rule: None };
+        let entry = self.entry((terms.actor, None, action, Decision::Allowed), now, ports)?;
         let change = Change::Identity(Identity {
             number,
             certificate: sha256(&[&certificate]),

@@ -10,6 +10,7 @@ use vouchsafe_attestation::{
     Appraisal, ChainCache, Residency, ResidentAk, TrustAnchors, appraise, confirm_residency, make_credential,
     parse_ak, statement, verify_ek,
 };
+use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
 use vouchsafe_crypto::transcript::{
@@ -94,7 +95,8 @@ pub(crate) struct Refused {
 /// An unbelieved claim, for the log.
 pub(crate) struct Claim {
     pub role: RoleName,
-    pub key: [u8; 32],
+    /// SubjectPublicKeyInfo, if it is one of P-256.
+    pub key: Vec<u8>,
     pub evidence: [u8; 32],
     pub rule: Option<String>,
 }
@@ -322,13 +324,9 @@ fn claim(subject: &Subject, body: &ProveBody, rule: Option<&'static str>) -> Opt
         Subject::Operator(name) => name.as_str().parse().ok()?,
     };
     let evidence = match &body.proof {
-        Proof::Evidence { evidence, .. } => crate::journal::key_digest(&codec::encode(evidence).ok()?),
+        Proof::Evidence { evidence, .. } => sha256(&[&codec::encode(evidence).ok()?]),
         Proof::OperatorKey => [0; 32],
     };
-    Some(Claim {
-        role,
-        key: crate::journal::key_digest(&body.identity),
-        evidence,
-        rule: rule.map(str::to_owned),
-    })
+    let key = P256PublicKey::from_spki(&body.identity).map_or(Vec::new(), |key| key.spki().to_vec());
+    Some(Claim { role, key, evidence, rule: rule.map(str::to_owned) })
 }

@@ -6,11 +6,11 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::SecretBytes;
 use vouchsafe_crypto::signature::LogKey;
 use vouchsafe_log::{
-    Checkpoint, Entry, FrameError, FrameWriter, Frontier, Hash, Position, Rung, StreamKeys, Tree, origin,
+    Checkpoint, Entry, FrameError, FrameWriter, Frontier, Hash, Position, Rung, StreamKeys, Tree, leaf_hash,
+    origin,
 };
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::VaultId;
@@ -328,9 +328,14 @@ impl Journal {
         (self.journal.leaves, self.access.leaves)
     }
 
-    /// Size and root of the access log as far as it is cut.
+    /// Size and root that the access log will have once all that waits is cut.
     pub fn access_head(&self) -> (u64, Hash) {
-        (self.access_tree.size(), self.access_tree.root())
+        let mut tree = self.access_tree.clone();
+        for waiting in &self.access.waiting {
+            // Nothing in an access log changes the state.
+            tree.push(leaf_hash(self.access.id, tree.size(), &waiting.entry.audit, &[0; 32]));
+        }
+        (tree.size(), tree.root())
     }
 
     fn note(&self, stream: StreamId, size: u64, root: Hash) -> Vec<u8> {
@@ -398,9 +403,4 @@ fn fill(slot: &ReceiptSlot, receipt: Receipt) {
     if slot.set(receipt).is_err() {
         debug_assert!(false, "an entry was cut twice");
     }
-}
-
-/// SHA-256 of a public key, as the log names it.
-pub(crate) fn key_digest(spki: &[u8]) -> Hash {
-    sha256(&[spki])
 }

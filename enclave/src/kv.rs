@@ -34,17 +34,17 @@ struct Version {
 pub(crate) struct Plan {
     pub reply: KvReply,
     pub change: Option<Change>,
-    /// The version touched, for the log.
-    pub version: Option<u64>,
+    /// The versions touched, for the log.
+    pub versions: Vec<u64>,
 }
 
 impl Plan {
     fn look(reply: KvReply, version: Option<u64>) -> Self {
-        Self { reply, change: None, version }
+        Self { reply, change: None, versions: version.into_iter().collect() }
     }
 
-    fn change(change: Change) -> Self {
-        Self { reply: KvReply::Changed, change: Some(change), version: None }
+    fn change(versions: Vec<u64>, change: Change) -> Self {
+        Self { reply: KvReply::Changed, change: Some(change), versions }
     }
 }
 
@@ -60,15 +60,15 @@ impl Kv {
             KvRequest::Delete { path, versions } => self.plan_delete(path, versions),
             KvRequest::Destroy { path, versions } => {
                 self.known(&path, &versions)?;
-                Ok(Plan::change(Change::Destroy { path, versions }))
+                Ok(Plan::change(versions.clone(), Change::Destroy { path, versions }))
             }
             KvRequest::Get { path, version } => self.get(&path, version),
             KvRequest::List { prefix, after } => Ok(self.list(&prefix, after.as_deref())),
             KvRequest::Metadata { path } => self.metadata(&path),
             KvRequest::Put { path, value, cas } => self.plan_put(path, value, cas, now),
             KvRequest::Undelete { path, versions } => {
-                self.known(&path, &versions)?;
-                Ok(Plan::change(Change::Undelete { path, versions }))
+                self.undestroyed(&path, &versions)?;
+                Ok(Plan::change(versions.clone(), Change::Undelete { path, versions }))
             }
         }
     }
@@ -89,7 +89,8 @@ impl Kv {
                 },
                 Some(found.number),
             )),
-            _ => Err(RefusalCode::Deleted),
+            Some(_) => Err(RefusalCode::Deleted),
+            None => Err(RefusalCode::Destroyed),
         }
     }
 
@@ -119,7 +120,7 @@ impl Kv {
         Ok(Plan {
             reply: KvReply::Written { version },
             change: Some(Change::Put { path, version, created_secs: now, value }),
-            version: Some(version),
+            versions: vec![version],
         })
     }
 
@@ -128,8 +129,8 @@ impl Kv {
             let secret = self.0.get(path.as_str()).ok_or(RefusalCode::NotFound)?;
             versions.push(secret.current());
         }
-        self.known(&path, &versions)?;
-        Ok(Plan::change(Change::Delete { path, versions }))
+        self.undestroyed(&path, &versions)?;
+        Ok(Plan::change(versions.clone(), Change::Delete { path, versions }))
     }
 
     /// Every version named must be known; naming none is no request.
@@ -140,6 +141,14 @@ impl Kv {
         let secret = self.0.get(path.as_str()).ok_or(RefusalCode::NotFound)?;
         let all = versions.iter().all(|number| secret.find(*number).is_some());
         if all && !versions.is_empty() { Ok(()) } else { Err(RefusalCode::NotFound) }
+    }
+
+    /// Known, and none of them destroyed: those neither go nor come back.
+    fn undestroyed(&self, path: &Path, versions: &[u64]) -> Result<(), RefusalCode> {
+        self.known(path, versions)?;
+        let secret = self.0.get(path.as_str()).ok_or(RefusalCode::NotFound)?;
+        let gone = |number: &u64| secret.find(*number).is_none_or(|version| version.value.is_none());
+        if versions.iter().any(gone) { Err(RefusalCode::Destroyed) } else { Ok(()) }
     }
 
     /// One page of the names directly below a prefix. A whole subtree costs one step.

@@ -7,7 +7,7 @@ use vouchsafe_log::Rung;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::AnchorName;
 use vouchsafe_protocol::kv::{KvRequest, SecretValue};
-use vouchsafe_protocol::limits::{ROLES, SESSION_FRAME_LEN};
+use vouchsafe_protocol::limits::{KV_VERSIONS, ROLES, SESSION_FRAME_LEN};
 use vouchsafe_protocol::log::{Action, Actor, Decision};
 use vouchsafe_protocol::policy::{Accept, Role};
 use vouchsafe_protocol::policy_check::check_role;
@@ -97,8 +97,8 @@ impl Core {
             return Err(RefusalCode::Path);
         }
         let (operation, path) = (need.operation, need.path.to_string());
-        let Plan { reply, change, version } = self.state().kv.plan(request, now)?;
-        Ok(Decided { action: Action::Kv { operation, path, version }, change, reply: Reply::Kv(reply) })
+        let Plan { reply, change, versions } = self.state().kv.plan(request, now)?;
+        Ok(Decided { action: Action::Kv { operation, path, versions }, change, reply: Reply::Kv(reply) })
     }
 
     fn decide_operator(&self, request: Request) -> Result<Decided, Refusal> {
@@ -127,9 +127,9 @@ impl Core {
     /// All roles of the request are applied, or none. The command line checked them; they are checked again.
     fn decide_roles(&self, roles: Vec<Role>) -> Result<Decided, Refusal> {
         let invalid = |rule: String| Refusal { code: RefusalCode::Role, rule: Some(rule) };
-        let Some(first) = roles.first() else {
+        if roles.is_empty() {
             return Err(invalid("no role given".to_owned()));
-        };
+        }
         for (index, role) in roles.iter().enumerate() {
             check_role(role).map_err(|error| invalid(format!("{}: {}", role.name, causes(&error))))?;
             if let Some(anchor) = self.missing_anchor(role) {
@@ -146,9 +146,7 @@ impl Core {
         if self.state().roles.len() + new > ROLES {
             return Err(RefusalCode::TooLarge.into());
         }
-        let encoded = codec::encode(&roles).map_err(|_| RefusalCode::Malformed)?;
-        let action = Action::RoleApply { role: first.name.clone(), digest: sha256(&[&encoded]) };
-        Ok(Decided { action, change: Some(Change::Roles(roles)), reply: Reply::Done })
+        Ok(Decided { action: applied(&roles), change: Some(Change::Roles(roles)), reply: Reply::Done })
     }
 
     /// An anchor that a role asks for and that this vault can never know: such a rule would accept nobody.
@@ -171,7 +169,7 @@ impl Core {
         ports: &mut dyn Ports,
     ) -> Handled {
         let Decided { action, change, reply } = decided;
-        let entry = match self.entry(actor, action, Decision::Allowed, now, ports) {
+        let entry = match self.entry((actor, Some(asked.place), action, Decision::Allowed), now, ports) {
             Ok(entry) => entry,
             Err(code) => {
                 return Handled::Reply(asked.answer(self.durable_now(), Outcome::Refused(code.into())));
@@ -197,7 +195,8 @@ impl Core {
         now: u64,
         ports: &mut dyn Ports,
     ) -> Handled {
-        let need = match self.entry(actor, action, Decision::Refused(refusal.code), now, ports) {
+        let what = (actor, Some(asked.place), action, Decision::Refused(refusal.code));
+        let need = match self.entry(what, now, ports) {
             Ok(entry) => self.log_access(&entry, asked.receipt.clone()),
             Err(_) => self.durable_now(),
         };
@@ -261,18 +260,32 @@ impl Special {
     }
 }
 
+/// Every role by name and digest: none hides behind another in one request.
+fn applied(roles: &[Role]) -> Action {
+    let digest = |role: &Role| sha256(&[&codec::encode(role).unwrap_or_default()]);
+    Action::RoleApply(roles.iter().take(ROLES).map(|role| (role.name.clone(), digest(role))).collect())
+}
+
+fn named_versions(request: &KvRequest) -> &[u64] {
+    match request {
+        KvRequest::Delete { versions, .. }
+        | KvRequest::Destroy { versions, .. }
+        | KvRequest::Undelete { versions, .. } => versions,
+        KvRequest::Get { version, .. } => version.as_slice(),
+        KvRequest::List { .. } | KvRequest::Metadata { .. } | KvRequest::Put { .. } => &[],
+    }
+}
+
 /// What the log calls a request, if it is refused.
 fn named(request: &Request) -> Action {
     match request {
         Request::AuditKey => Action::AuditKey,
         Request::Kv(kv) => {
             let need = Need::of(kv);
-            Action::Kv { operation: need.operation, path: need.path.to_string(), version: None }
+            let versions = named_versions(kv).iter().copied().take(KV_VERSIONS).collect();
+            Action::Kv { operation: need.operation, path: need.path.to_string(), versions }
         }
-        Request::RoleApply(roles) => match roles.first() {
-            Some(role) => Action::RoleApply { role: role.name.clone(), digest: [0; 32] },
-            None => Action::Look,
-        },
+        Request::RoleApply(roles) => applied(roles),
         Request::Seal => Action::Seal,
         Request::AuditFrames { .. }
         | Request::AuditStreams

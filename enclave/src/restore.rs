@@ -9,7 +9,7 @@ use vouchsafe_protocol::limits::JOURNAL_FRAME_LEN;
 use vouchsafe_protocol::link::StreamId;
 
 use crate::boot::{BootRecord, PlatformName};
-use crate::change::{Change, MarkKind};
+use crate::change::Change;
 use crate::genesis::rung;
 use crate::journal::{Journal, JournalStart};
 use crate::keys;
@@ -17,9 +17,23 @@ use crate::ports::{self, Ports};
 use crate::state::State;
 use crate::statement::Unattested;
 
+/// A vault that rested for longer is more likely to have a wrong clock.
+const MAX_REST_DAYS: u64 = 400;
+const DAY_SECS: u64 = 86_400;
+
 /// Why a vault does not come back. Each cause has its own variant; none is ever repaired or ignored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
+    /// The clock is implausibly far ahead of everything in the journal. Time only moves forward inside, so one
+    /// start with such a clock would end every identity for good.
+    #[error(
+        "the machine's clock is {days} days ahead of the vault's last record; set it right, or, if the vault \
+         rested for so long, start it once with the clock set back to at most {MAX_REST_DAYS} days after"
+    )]
+    Clock {
+        /// Days ahead.
+        days: u64,
+    },
     /// The counter is further behind than a crash explains.
     #[error(
         "the platform's counter shows {counter} where the journal asks for {expected}: \
@@ -73,6 +87,7 @@ impl RestoreError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Clock { .. } => "clock.implausible",
             Self::CounterBehind { .. } => "journal.counter_behind",
             Self::CounterChanged => "journal.counter_changed",
             Self::ForeignJournal => "journal.foreign",
@@ -188,9 +203,13 @@ impl Restored {
     /// Begins a new epoch; its mark waits in the journal to be stored first of all.
     ///
     /// # Errors
-    /// [`RestoreError::Random`], [`RestoreError::Inconsistent`].
+    /// [`RestoreError::Clock`], [`RestoreError::Random`], [`RestoreError::Inconsistent`].
     pub fn begin(self, now: u64, ports: &mut dyn Ports) -> Result<Unattested, RestoreError> {
         let Restore { root, platform, reader, tree, latest_secs, .. } = self.restore;
+        let days = now.saturating_sub(latest_secs) / DAY_SECS;
+        if days > MAX_REST_DAYS {
+            return Err(RestoreError::Clock { days });
+        }
         let now = now.max(latest_secs);
         let journal = Journal::start(JournalStart {
             vault_id: self.state.vault_id,
@@ -203,10 +222,7 @@ impl Restored {
             tree,
         });
         let mut state = self.state;
-        if state.last_mark == MarkKind::Begin {
-            // The enclave before ended without an end mark: a crash. What it stored is all there is.
-            state.forget_ended(now);
-        }
+        state.forget_ended(now);
         Unattested::begin(state, journal, keys::audit_key(&root), platform, now, ports)
     }
 }

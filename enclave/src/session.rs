@@ -18,31 +18,20 @@ pub struct SessionId(pub(crate) u64);
 pub(crate) struct Session {
     pub identity: Identity,
     key: P256PublicKey,
-    /// The first 16 bytes of the chain's start: names the session in the log.
-    name: [u8; 16],
+    /// The chain's start: the TLS exporter's value.
+    start: [u8; 32],
     head: [u8; 32],
     last: u64,
-    /// Links of the requests that are not signed yet, oldest first; at most [`UNSIGNED_REQUESTS`].
-    unsigned: VecDeque<[u8; 32]>,
-    /// When the oldest of them came.
-    unsigned_since: u64,
+    /// Links of the requests that are not signed yet and when each came, oldest first; at most
+    /// [`UNSIGNED_REQUESTS`].
+    unsigned: VecDeque<([u8; 32], u64)>,
 }
 
 impl Session {
     /// Starts the chain at the TLS exporter's value, so a chain belongs to one connection.
     pub fn open(identity: Identity, exporter: [u8; 32]) -> Result<Self, RefusalCode> {
         let key = P256PublicKey::from_spki(&identity.key).map_err(|_| RefusalCode::Identity)?;
-        let mut name = [0; 16];
-        name.iter_mut().zip(exporter).for_each(|(to, from)| *to = from);
-        Ok(Self {
-            identity,
-            key,
-            name,
-            head: exporter,
-            last: 0,
-            unsigned: VecDeque::new(),
-            unsigned_since: 0,
-        })
+        Ok(Self { identity, key, start: exporter, head: exporter, last: 0, unsigned: VecDeque::new() })
     }
 
     /// Takes the next request into the chain.
@@ -70,25 +59,21 @@ impl Session {
         if self.unsigned.len() as u64 >= UNSIGNED_REQUESTS || self.unsigned_too_long(now) {
             return Err(RefusalCode::Unsigned);
         }
-        if self.unsigned.is_empty() {
-            self.unsigned_since = now;
-        }
-        self.unsigned.push_back(link);
+        self.unsigned.push_back((link, now));
         self.head = link;
         self.last = number;
         Ok(())
     }
 
     /// Takes a signature over the chain up to a request and gives the entry that makes it undeniable.
-    pub fn sign(&mut self, upto: u64, signature: &[u8], now: u64) -> Result<Action, RefusalCode> {
+    pub fn sign(&mut self, upto: u64, signature: &[u8]) -> Result<Action, RefusalCode> {
         let signed_before = self.last - self.unsigned.len() as u64;
         let covered = upto.checked_sub(signed_before).filter(|n| *n > 0).ok_or(RefusalCode::Chain)?;
         let index = usize::try_from(covered - 1).map_err(|_| RefusalCode::Chain)?;
-        let head = *self.unsigned.get(index).ok_or(RefusalCode::Chain)?;
+        let (head, _) = *self.unsigned.get(index).ok_or(RefusalCode::Chain)?;
         self.key.verify(&chain_head_preimage(upto, &head), signature).map_err(|_| RefusalCode::Chain)?;
         self.unsigned.drain(..=index);
-        self.unsigned_since = now;
-        Ok(Action::ChainHead { session: self.name, upto, head, signature: signature.to_vec() })
+        Ok(Action::ChainHead { start: self.start, upto, head, signature: signature.to_vec() })
     }
 
     /// Whether the session may go on; evidence has its own clock, apart from the certificate's.
@@ -111,15 +96,24 @@ impl Session {
     /// When the next of them comes, in seconds since 1970.
     pub fn deadline(&self) -> u64 {
         let ends = self.identity.not_after_secs.min(self.identity.evidence_until_secs);
-        if self.unsigned.is_empty() { ends } else { ends.min(self.sign_by() + 1) }
+        self.sign_by().map_or(ends, |by| ends.min(by.saturating_add(1)))
     }
 
-    fn sign_by(&self) -> u64 {
-        self.unsigned_since.saturating_add(UNSIGNED_SECS + UNSIGNED_GRACE_SECS)
+    /// The first 16 bytes of the chain's start: names the session in the log.
+    pub fn name(&self) -> [u8; 16] {
+        let mut name = [0; 16];
+        name.iter_mut().zip(self.start).for_each(|(to, from)| *to = from);
+        name
+    }
+
+    /// When the oldest unsigned request must be signed.
+    fn sign_by(&self) -> Option<u64> {
+        let (_, since) = self.unsigned.front()?;
+        Some(since.saturating_add(UNSIGNED_SECS + UNSIGNED_GRACE_SECS))
     }
 
     fn unsigned_too_long(&self, now: u64) -> bool {
-        !self.unsigned.is_empty() && now > self.sign_by()
+        self.sign_by().is_some_and(|by| now > by)
     }
 
     /// Who this is, for the log.

@@ -88,7 +88,13 @@ impl State {
     }
 
     /// Applies a change that was planned against this very state.
+    ///
+    /// Between an end and the next begin nothing can happen: what stood there could be cut off unnoticed.
     pub fn apply(&mut self, change: &Change) -> Result<(), Inconsistent> {
+        let begins = matches!(change, Change::Mark { kind: MarkKind::Begin, .. });
+        if self.last_mark == MarkKind::End && !begins {
+            return Err(Inconsistent);
+        }
         match change {
             Change::Init { .. } => return Err(Inconsistent),
             Change::Mark { mark, kind } => {

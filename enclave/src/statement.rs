@@ -88,6 +88,12 @@ impl Unattested {
         )
     }
 
+    /// The time inside, as [`Core::clock`].
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
     /// Takes the evidence; the vault can now be believed by others.
     #[must_use]
     pub fn attest(self, evidence: Evidence) -> Core {

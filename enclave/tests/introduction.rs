@@ -138,12 +138,26 @@ fn f5_a_failed_proof_leaves_the_challenge_usable() {
 
 #[test]
 fn f10_a_flood_of_hellos_leaves_nothing_behind() {
-    let vault = vault_with_role();
-    let (state, sizes) = (vault.core.state_digest(), vault.machine.frames.len());
+    let mut vault = vault_with_role();
+    vault.store();
+    let state = vault.core.state_digest();
+    let hello = vault.hello(agent("web"));
+    let resident = || -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    };
     for _ in 0..1_000 {
-        vault.offer(&vault.hello(agent("web"))).unwrap();
+        vault.offer(&hello).unwrap();
     }
-    assert_eq!((vault.core.state_digest(), vault.machine.frames.len()), (state, sizes));
+    let before = resident();
+    for _ in 0..20_000 {
+        vault.offer(&hello).unwrap();
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 16 * 1024 * 1024, "{grown} bytes for 20,000 hellos");
+    assert_eq!(vault.core.state_digest(), state);
+    assert!(vault.core.cut().unwrap().is_none(), "a hello waits to be stored");
 }
 
 #[test]

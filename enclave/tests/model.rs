@@ -171,7 +171,8 @@ impl Reference {
                 };
                 match found.ok_or(RefusalCode::NotFound)? {
                     (number, KvState::Live, value) => Ok(Expected::Value(*number, value.clone())),
-                    _ => Err(RefusalCode::Deleted),
+                    (_, KvState::Deleted, _) => Err(RefusalCode::Deleted),
+                    (_, KvState::Destroyed, _) => Err(RefusalCode::Destroyed),
                 }
             }
             Ask::Delete(at, numbers) => {
@@ -211,12 +212,14 @@ impl Reference {
         if numbers.is_empty() || !known {
             return Err(RefusalCode::NotFound);
         }
-        for version in versions.iter_mut().filter(|version| numbers.contains(&version.0)) {
-            // What is destroyed stays so; its deletion mark is not to be seen.
-            if version.1 != KvState::Destroyed {
-                version.1 = state;
-            }
+        let named = || versions.iter().filter(|version| numbers.contains(&version.0));
+        if state != KvState::Destroyed && named().any(|version| version.1 == KvState::Destroyed) {
+            return Err(RefusalCode::Destroyed);
         }
+        versions
+            .iter_mut()
+            .filter(|version| numbers.contains(&version.0))
+            .for_each(|version| version.1 = state);
         Ok(Expected::Changed)
     }
 }
@@ -381,7 +384,19 @@ impl World {
 
     fn restart(&mut self) {
         self.commit();
-        let vault = self.vault.take().unwrap().restart();
+        let mut vault = self.vault.take().unwrap();
+        // Half the time somebody asks after the end: nobody is served any more.
+        if let Some(session) = self.sessions[0].as_mut() {
+            let mut ended = Vault { machine: vault.machine.copy(), ..vault };
+            ended.core.end(ended.now, &mut vouchsafe_enclave::KernelPorts).unwrap();
+            let late = ended.ask(session, &self.agent, &Ask::Get(PATHS[0], None).request(), false);
+            assert_eq!(late.err().map(|end| end.refusal.code), Some(RefusalCode::Busy));
+            ended.store();
+            ended.machine.counter = ended.core.expected_counter();
+            vault = ended.crash();
+        } else {
+            vault = vault.restart();
+        }
         // The end mark is a leaf as well.
         let (&last, reference) = self.past.last_key_value().unwrap();
         let reference = reference.clone();

@@ -18,7 +18,9 @@ use vouchsafe_enclave::{BootRecord, Genesis, KernelPorts, PlatformName, RestoreE
 use vouchsafe_protocol::anchors::AmdAnchors;
 use vouchsafe_protocol::introduction::InitRequest;
 use vouchsafe_protocol::kv::Cas;
-use vouchsafe_protocol::link::{StorageFailure, StorageReply};
+use vouchsafe_protocol::link::{StorageFailure, StorageReply, StreamId};
+use vouchsafe_protocol::log::{Action, AuditEntry};
+use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_protocol::session::{Reply, Request};
 
 /// A vault with a role and a secret, its agent, and its operator.
@@ -231,7 +233,7 @@ fn a_reply_to_a_write_and_its_receipt_survive_verification() {
     };
     let key = vouchsafe_crypto::signature::LogPublicKey(vault.core.init_done().unwrap().vault.log_key);
     let entry = vouchsafe_log::verify_receipt(&receipt, &vault.id(), &key).unwrap();
-    assert!(matches!(entry.action, vouchsafe_protocol::log::Action::Kv { version: Some(1), .. }));
+    assert!(matches!(entry.action, vouchsafe_protocol::log::Action::Kv { versions, .. } if versions == [1]));
 }
 
 #[test]
@@ -309,4 +311,145 @@ fn operators_write_and_never_read() {
         written(vault.outcome(&mut session, &operator, &put("kv/web/db", b"2", Cas::Any)).unwrap()),
         2
     );
+}
+
+#[test]
+fn h3_nothing_is_taken_after_the_end_mark() {
+    // What came after the mark could be cut off unnoticed, so it must not be acknowledged at all.
+    let (mut vault, agent) = vault_with_secret();
+    let mut session = vault.open(&agent).unwrap();
+    let hello = vault.hello(support::agent("web"));
+    let offer = vault.offer(&hello).unwrap();
+    let key = P256Key::generate().unwrap();
+    let late = proof(&hello, &offer, &key, &key.spki(), "web", MEASUREMENT);
+    vault.core.end(vault.now, &mut KernelPorts).unwrap();
+    let before = vault.core.state_digest();
+    let end = vault.ask(&mut session, &agent, &put("kv/web/db", b"late", Cas::Any), false).err().unwrap();
+    assert_eq!(end.refusal.code, RefusalCode::Busy);
+    assert_eq!(vault.open(&agent).err().unwrap().code, RefusalCode::Busy);
+    assert_eq!(vault.prove(&late).unwrap_err().code, RefusalCode::Busy);
+    assert_eq!(vault.core.state_digest(), before);
+}
+
+#[test]
+fn h2_the_end_mark_counts_every_access_that_was_waiting() {
+    let (mut vault, agent) = vault_with_secret();
+    let mut session = vault.open(&agent).unwrap();
+    vault.outcome(&mut session, &agent, &get("kv/web/db", None)).unwrap();
+    for _ in 0..3 {
+        // Not stored yet when the end is recorded.
+        drop(vault.ask(&mut session, &agent, &get("kv/web/db", None), false).ok().unwrap());
+    }
+    vault.core.end(vault.now, &mut KernelPorts).unwrap();
+    vault.store();
+    let key = vouchsafe_crypto::secret::Key32::take(&mut audit_key(&vault)).unwrap();
+    let key = std::sync::Arc::new(key);
+    let mut journal = vouchsafe_log::AuditReader::new(key.clone(), StreamId::Journal);
+    let entries: Vec<_> =
+        vault.machine.frames.iter().flat_map(|frame| journal.open(frame).unwrap().entries).collect();
+    let Some(Action::EpochEnd { epoch, access_size, access_root }) =
+        entries.last().map(|entry| &entry.action)
+    else {
+        panic!("the journal does not end with a mark")
+    };
+    let mut access = vouchsafe_log::AuditReader::new(key, StreamId::Access { epoch: *epoch });
+    let mut tree = vouchsafe_log::Tree::default();
+    for frame in &vault.machine.access {
+        access.open(frame).unwrap().leaves.into_iter().for_each(|leaf| tree.push(leaf));
+    }
+    assert_eq!((tree.size(), tree.root()), (*access_size, *access_root));
+}
+
+/// The audit key, as an operator gets it; taken from a copy of the machine, so that nothing is logged here.
+fn audit_key(vault: &Vault) -> [u8; 32] {
+    let Vault { machine, now, operator, .. } = vault;
+    let mut machine = machine.copy();
+    machine.counter = vault.core.expected_counter();
+    let unattested = machine.restore(*now).unwrap();
+    let evidence = evidence(&unattested.statement());
+    let operator = P256Key::from_pkcs8(vouchsafe_crypto::secret::SecretBytes::new(
+        operator.expose_pkcs8().expose_secret().to_vec(),
+    ))
+    .unwrap();
+    let core = unattested.attest(evidence);
+    let mut copy =
+        Vault { machine, core, now: *now, durable: vouchsafe_enclave::Durable::default(), operator };
+    copy.machine.access.clear();
+    copy.store();
+    let operator = copy.introduce_operator();
+    let mut session = copy.open(&operator).unwrap();
+    match copy.outcome(&mut session, &operator, &Request::AuditKey).unwrap() {
+        Reply::AuditKey(key) => key.expose_secret().try_into().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_auditor_can_hold_an_agent_to_its_signed_chain() {
+    use vouchsafe_crypto::signature::P256PublicKey;
+    use vouchsafe_crypto::transcript::{chain_head_preimage, chain_link_of_digest};
+    let (mut vault, agent) = vault_with_secret();
+    let mut session = vault.open(&agent).unwrap();
+    for _ in 0..5 {
+        vault.outcome(&mut session, &agent, &get("kv/web/db", None)).unwrap();
+    }
+    vault.sign(&mut session, &agent).ok().unwrap();
+    vault.core.end(vault.now, &mut KernelPorts).unwrap();
+    vault.store();
+    let key = std::sync::Arc::new(vouchsafe_crypto::secret::Key32::take(&mut audit_key(&vault)).unwrap());
+    let open = |stream, frames: &[Vec<u8>]| -> Vec<AuditEntry> {
+        let mut reader = vouchsafe_log::AuditReader::new(key.clone(), stream);
+        frames.iter().flat_map(|frame| reader.open(frame).unwrap().entries).collect()
+    };
+    let journal = open(StreamId::Journal, &vault.machine.frames);
+    let access = open(StreamId::Access { epoch: 1 }, &vault.machine.access);
+    let (start, upto, head, signature, actor) = access
+        .iter()
+        .find_map(|entry| match &entry.action {
+            Action::ChainHead { start, upto, head, signature } => {
+                Some((*start, *upto, *head, signature.clone(), entry.actor.clone()))
+            }
+            _ => None,
+        })
+        .unwrap();
+    let asked: Vec<_> =
+        access.iter().filter_map(|entry| entry.request).filter(|r| r.session == start[..16]).collect();
+    assert_eq!(asked.len() as u64, upto);
+    let link =
+        asked.iter().fold(start, |link, r| chain_link_of_digest(&link, r.number, r.receipt, &r.digest));
+    assert_eq!(link, head);
+    let spki = journal
+        .iter()
+        .find_map(|entry| match &entry.action {
+            Action::Introduce { key, .. } if entry.actor == actor => Some(key.clone()),
+            _ => None,
+        })
+        .unwrap();
+    P256PublicKey::from_spki(&spki).unwrap().verify(&chain_head_preimage(upto, &head), &signature).unwrap();
+}
+
+#[test]
+fn h6_a_start_with_an_implausible_clock_is_refused_and_a_slow_one_goes_on_from_the_journal() {
+    let (vault, _) = vault_with_secret();
+    let mut machine = vault.machine.copy();
+    let years = machine.restore(START + 401 * 86_400 + 1);
+    assert!(matches!(years.err(), Some(RestoreError::Clock { days: 401 })));
+    let mut machine = vault.machine.copy();
+    assert!(machine.restore(START + 399 * 86_400).is_ok());
+    let mut machine = vault.machine.copy();
+    assert_eq!(machine.restore(START - 3_600).unwrap().clock(), START);
+}
+
+#[test]
+fn every_role_of_one_request_is_named_in_the_log() {
+    let mut vault = Vault::create();
+    let operator = vault.introduce_operator();
+    let mut session = vault.open(&operator).unwrap();
+    let roles = vec![role("harmless", &[]), role("backdoor", &[("kv/*", ALL)])];
+    let receipt = vault.response(&mut session, &operator, &Request::RoleApply(roles)).receipt.unwrap();
+    let entry: AuditEntry = vouchsafe_protocol::codec::decode(&receipt.entry, 64 * 1024).unwrap();
+    let Action::RoleApply(named) = entry.action else { panic!("{:?}", entry.action) };
+    let names: Vec<_> = named.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["harmless", "backdoor"]);
+    assert_ne!(named[0].1, named[1].1);
 }

@@ -18,10 +18,27 @@ pub struct AuditEntry {
     pub at_secs: u64,
     /// Who.
     pub actor: Actor,
+    /// The place in its session of the request that this is about; none outside of sessions.
+    pub request: Option<RequestRef>,
     /// What.
     pub action: Action,
     /// Decision; a refusal changes nothing.
     pub decision: Decision,
+}
+
+/// A request's place in the signed chain of its session. With the chain's start and signature, which
+/// [`Action::ChainHead`] holds, and the key, which [`Action::Introduce`] holds, anyone who can read the log can
+/// verify that the holder of that key asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRef {
+    /// The session: the first 16 bytes of its chain's start.
+    pub session: [u8; 16],
+    /// Number of the request, from 1.
+    pub number: u64,
+    /// Whether a receipt was asked for; part of the chain.
+    pub receipt: bool,
+    /// SHA-256 of the encoded request.
+    pub digest: [u8; 32],
 }
 
 /// Who did it.
@@ -49,10 +66,11 @@ pub enum Actor {
 pub enum Action {
     /// The audit key was handed to an operator.
     AuditKey,
-    /// A signed head of a session's request chain: from here on its agent cannot deny its requests.
+    /// A signed head of a session's request chain: the holder of the session's key cannot deny the requests up
+    /// to here.
     ChainHead {
-        /// The session, as named by the first 16 bytes of its chain's start.
-        session: [u8; 16],
+        /// The chain's start; its first 16 bytes name the session.
+        start: [u8; 32],
         /// Number of the last request covered.
         upto: u64,
         /// The chain after that request.
@@ -78,8 +96,8 @@ pub enum Action {
     Init,
     /// An identity was issued, or refused.
     Introduce {
-        /// SHA-256 of the public key (SubjectPublicKeyInfo).
-        key: [u8; 32],
+        /// The public key, P-256 SubjectPublicKeyInfo; empty if a refused one was of another form.
+        key: Vec<u8>,
         /// SHA-256 of the evidence; zero for an operator's key.
         evidence: [u8; 32],
         /// Stable name of the rule that refused it.
@@ -91,18 +109,13 @@ pub enum Action {
         operation: KvOperation,
         /// Where.
         path: String,
-        /// Version read or written.
-        version: Option<u64>,
+        /// Versions read, written, deleted, undeleted or destroyed; of a refusal, those named.
+        versions: Vec<u64>,
     },
     /// Something was looked at: status, roles, log.
     Look,
-    /// A role was applied.
-    RoleApply {
-        /// Name.
-        role: RoleName,
-        /// SHA-256 of its typed form.
-        digest: [u8; 32],
-    },
+    /// Roles were applied: each by name, with the SHA-256 of its typed form.
+    RoleApply(Vec<(RoleName, [u8; 32])>),
     /// The vault was sealed.
     Seal,
 }
@@ -174,7 +187,8 @@ pub struct Receipt {
     pub leaf_index: u64,
     /// The entry, encoded; the caller's own, so it may see it.
     pub entry: Vec<u8>,
-    /// SHA-256 of the state change that goes with it.
+    /// HMAC-SHA256 of the state change that goes with it, under a key of its writer, so that nobody can guess the
+    /// change; zero if there is none.
     pub state_digest: [u8; 32],
     /// RFC 6962 inclusion proof, from the leaf up.
     pub proof: Vec<[u8; 32]>,

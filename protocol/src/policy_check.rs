@@ -58,6 +58,12 @@ pub enum RoleError {
         /// Why.
         source: AllowError,
     },
+    /// Step 9.
+    #[error(
+        "tpm rules with different PCR selections in one role are not supported: the offer asks for one quote; use \
+         one role for each selection"
+    )]
+    TpmSelections,
 }
 
 /// Why an accept rule does not load.
@@ -197,7 +203,8 @@ pub enum AllowError {
 /// 5. something is accepted;
 /// 6. no more than [`RULES_PER_ROLE`] rules of a kind;
 /// 7. every accept rule passes [`check_accept`];
-/// 8. every allow rule has a pattern and distinct capabilities.
+/// 8. every allow rule has a pattern and distinct capabilities;
+/// 9. all tpm rules select the same PCRs, as an offer asks for one quote.
 ///
 /// # Errors
 /// [`RoleError`], one variant per step.
@@ -245,6 +252,15 @@ pub fn check_role(role: &Role) -> Result<(), RoleError> {
     // 8
     for (rule, number) in allow.iter().zip(1..) {
         check_allow(rule).map_err(|source| RoleError::Allow { number, source })?;
+    }
+    // 9
+    let mut selections = accept.iter().filter_map(|rule| match rule {
+        Accept::Tpm(tpm) => Some(tpm.pcrs.iter().map(|pcr| pcr.index)),
+        Accept::Snp(_) => None,
+    });
+    let first = selections.next();
+    if selections.any(|other| first.as_ref().is_some_and(|first| !first.clone().eq(other))) {
+        return Err(RoleError::TpmSelections);
     }
     Ok(())
 }

@@ -96,4 +96,7 @@ pub enum RefusalCode {
     /// The vault cannot store; nothing was done.
     #[error("the vault cannot reach its storage; nothing was changed")]
     Storage,
+    /// This version was destroyed.
+    #[error("this version was destroyed and cannot come back")]
+    Destroyed,
 }

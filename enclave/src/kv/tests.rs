@@ -90,8 +90,13 @@ fn deleted_versions_come_back_and_destroyed_ones_do_not() {
     change(&mut kv, KvRequest::Undelete { path: at(), versions: vec![2] }).unwrap();
     assert!(get(&kv, "kv/a", None).is_ok());
     change(&mut kv, KvRequest::Destroy { path: at(), versions: vec![1, 2] }).unwrap();
-    change(&mut kv, KvRequest::Undelete { path: at(), versions: vec![1, 2] }).unwrap();
-    assert_eq!(get(&kv, "kv/a", None), Err(RefusalCode::Deleted));
+    for gone in [
+        KvRequest::Undelete { path: at(), versions: vec![1, 2] },
+        KvRequest::Delete { path: at(), versions: vec![2] },
+    ] {
+        assert_eq!(change(&mut kv, gone), Err(RefusalCode::Destroyed));
+    }
+    assert_eq!(get(&kv, "kv/a", None), Err(RefusalCode::Destroyed));
     let unknown = KvRequest::Destroy { path: at(), versions: vec![1, 3] };
     assert_eq!(change(&mut kv, unknown), Err(RefusalCode::NotFound));
     let none = KvRequest::Undelete { path: at(), versions: vec![] };

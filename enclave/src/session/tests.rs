@@ -35,7 +35,7 @@ impl Agent {
 
     fn sign(&mut self, upto: u64, head: [u8; 32]) -> Result<Action, RefusalCode> {
         let signature = self.key.sign(&chain_head_preimage(upto, &head)).unwrap();
-        self.session.sign(upto, &signature, NOW)
+        self.session.sign(upto, &signature)
     }
 }
 
@@ -86,7 +86,7 @@ fn f8_a_bad_signature_ends_the_session_and_covers_nothing() {
     let head = agent.head;
     let other = P256Key::generate().unwrap();
     let forged = other.sign(&chain_head_preimage(1, &head)).unwrap();
-    assert_eq!(agent.session.sign(1, &forged, NOW).err(), Some(RefusalCode::Chain));
+    assert_eq!(agent.session.sign(1, &forged).err(), Some(RefusalCode::Chain));
     assert_eq!(agent.sign(1, [0; 32]).err(), Some(RefusalCode::Chain));
     assert_eq!(agent.sign(2, head).err(), Some(RefusalCode::Chain));
     assert_eq!(agent.sign(0, head).err(), Some(RefusalCode::Chain));
@@ -114,4 +114,16 @@ fn f7_a_silent_session_ends_at_its_deadline() {
     assert_eq!(deadline, NOW + UNSIGNED_SECS + UNSIGNED_GRACE_SECS + 1);
     assert_eq!(agent.session.check_deadline(deadline - 1), Ok(()));
     assert_eq!(agent.session.check_deadline(deadline), Err(RefusalCode::Unsigned));
+}
+
+#[test]
+fn signing_one_behind_does_not_renew_the_time_of_what_stays_unsigned() {
+    let mut agent = agent();
+    agent.ask(NOW).unwrap();
+    let first = agent.head;
+    agent.ask(NOW + 3).unwrap();
+    agent.sign(1, first).unwrap();
+    assert_eq!(agent.session.deadline(), NOW + 3 + UNSIGNED_SECS + UNSIGNED_GRACE_SECS + 1);
+    agent.ask(NOW + 8).unwrap();
+    assert_eq!(agent.ask(NOW + 9), Err(RefusalCode::Unsigned));
 }

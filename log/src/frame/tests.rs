@@ -26,8 +26,15 @@ fn key(byte: u8) -> Key32 {
 
 fn audit_entry(n: u64) -> AuditEntry {
     let action =
-        Action::Kv { operation: KvOperation::Put, path: format!("kv/planted-name-{n}"), version: Some(n) };
-    AuditEntry { blind: [7; 16], at_secs: n, actor: Actor::Vault, action, decision: Decision::Allowed }
+        Action::Kv { operation: KvOperation::Put, path: format!("kv/planted-name-{n}"), versions: vec![n] };
+    AuditEntry {
+        blind: [7; 16],
+        at_secs: n,
+        actor: Actor::Vault,
+        request: None,
+        action,
+        decision: Decision::Allowed,
+    }
 }
 
 fn entry(n: u64, state: &[u8]) -> Entry {

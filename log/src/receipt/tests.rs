@@ -20,6 +20,7 @@ fn entry(at_secs: u64) -> AuditEntry {
         blind: [1; 16],
         at_secs,
         actor: Actor::Vault,
+        request: None,
         action: Action::Look,
         decision: Decision::Allowed,
     }

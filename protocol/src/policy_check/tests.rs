@@ -192,6 +192,21 @@ fn t2_an_empty_or_ambiguous_selection_is_refused() {
 }
 
 #[test]
+fn t2_one_role_asks_for_one_selection() {
+    let other = |indexes: &[u8]| {
+        let pcrs = indexes.iter().map(|index| pcr(*index)).collect();
+        Accept::Tpm(TpmAccept { pcrs, ..tpm() })
+    };
+    let two = |first: &[u8], second: &[u8]| {
+        let accept = vec![other(first), Accept::Snp(snp()), other(second)];
+        check_role(&Role { accept, ..role() })
+    };
+    assert_eq!(two(&[0, 7], &[0, 7]), Ok(()));
+    assert_eq!(two(&[0, 7], &[0]), Err(RoleError::TpmSelections));
+    assert_eq!(two(&[0], &[7]), Err(RoleError::TpmSelections));
+}
+
+#[test]
 fn t3_resettable_and_drtm_pcrs_do_not_load() {
     for index in [16, 23] {
         assert_eq!(tpm_error(|rule| rule.pcrs = vec![pcr(index)]), AcceptError::ResettablePcr { index });

@@ -61,6 +61,7 @@ fn genuine_frame(stream: StreamId) -> Vec<u8> {
         blind: [0; 16],
         at_secs: 0,
         actor: Actor::Vault,
+        request: None,
         action: Action::Init,
         decision: Decision::Allowed,
     };
