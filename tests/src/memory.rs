@@ -22,13 +22,14 @@ pub fn scan_memory(scan: &Scan, pid: u32, report: &mut Report) -> anyhow::Result
     let before = report.bytes;
     for line in maps.lines() {
         let Some((begin, end)) = readable(line) else { continue };
+        let mapped = line.split_whitespace().nth(5).unwrap_or("anonymous");
         let mut at = begin;
         while at < end {
             let len = usize::try_from(end - at)?.min(CHUNK);
             let mut bytes = vec![0; len];
             // A region may be gone by now, and some of the kernel's own are never readable.
             let Ok(read) = memory.read_at(&mut bytes, at) else { break };
-            scan.bytes(&format!("memory {at:#x}"), bytes.get(..read).unwrap_or_default(), report);
+            scan.bytes(&format!("memory {at:#x} ({mapped})"), bytes.get(..read).unwrap_or_default(), report);
             if read < len || len < CHUNK {
                 break;
             }

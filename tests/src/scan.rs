@@ -1,8 +1,8 @@
 //! A search for many secrets at once in everything that a host ever held: raw, hexadecimal, and base64 at every
 //! alignment.
 //!
-//! What is searched for is the beginning of each form ([`PREFIX_LEN`] bytes of it): random values of 16 bytes or
-//! more do not begin alike by chance, and a leak that was cut short is found, too.
+//! What is searched for is the beginning of each secret ([`PREFIX_LEN`] bytes of it) in every form: random values do
+//! not begin alike by chance, and a leak that was cut short is found, too.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,9 @@ use base64::Engine;
 use base64::engine::GeneralPurpose;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 
-/// Bytes of each form that are searched for.
+/// Bytes of each secret that are searched for. Fewer are found by chance: six hexadecimal digits, in hexadecimal
+/// once more, look like a table of decimal numbers.
 pub const PREFIX_LEN: usize = 12;
-/// Shortest secret: every form of it must be longer than the prefix.
-pub const SECRET_LEN: usize = 16;
 
 /// How a secret may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +87,9 @@ impl Scan {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> anyhow::Result<Self> {
         let (mut patterns, mut owners) = (Vec::new(), Vec::new());
         for (number, secret) in secrets.into_iter().enumerate() {
-            ensure!(secret.len() >= SECRET_LEN, "a secret of {} bytes is found by chance", secret.len());
-            for (form, written) in forms(secret) {
-                patterns.push(written.get(..PREFIX_LEN).context("a form is too short")?.to_vec());
+            let beginning = secret.get(..PREFIX_LEN).context("a short secret is found by chance")?;
+            for (form, written) in forms(beginning) {
+                patterns.push(written);
                 owners.push((number, form));
             }
         }
@@ -146,10 +145,10 @@ fn forms(secret: &[u8]) -> Vec<(Form, Vec<u8>)> {
 
 /// The characters of base64 that depend on the secret alone, with so many bytes before it (modulo 3).
 fn base64_after(engine: &GeneralPurpose, before: usize, secret: &[u8]) -> Vec<u8> {
-    let encoded = engine.encode([&vec![0; before], secret].concat()).into_bytes();
-    // The first character of the secret's own may share bits with the byte before it.
-    let own = (before * 8).div_ceil(6);
-    encoded.into_iter().skip(own).collect()
+    let bytes = [&vec![0; before], secret].concat();
+    // The first and the last character may share bits with the byte before and the byte after.
+    let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+    engine.encode(bytes).into_bytes().into_iter().take(end).skip(first).collect()
 }
 
 #[cfg(test)]

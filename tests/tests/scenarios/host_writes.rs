@@ -2,7 +2,6 @@
 //! that remembers more says so. Put right again, the vault serves.
 
 use anyhow::{Context, ensure};
-use tokio::process::Command;
 use vouchsafe_client::ConnectError;
 use vouchsafe_host::store::Store;
 use vouchsafe_protocol::link::{StorageFailure, StreamId};
@@ -185,13 +184,8 @@ async fn h2_a_boot_record_that_is_gone_or_damaged_is_never_a_new_vault() -> anyh
 #[tokio::test]
 async fn h3_a_client_that_remembers_notices_a_rollback_and_a_fork() -> anyhow::Result<()> {
     let mut rig = Rig::start().await?;
-    let (_, host) = rig.stack.ids();
-    let host = host.context("no host")?.to_string();
-    let signal = |signal: &'static str| Command::new("kill").args([signal, &host]).status();
-    ensure!(signal("-STOP").await?.success());
     let older = rig.dir.path().join("older");
-    copy_dir(&rig.stack.host_dir(), &older)?;
-    ensure!(signal("-CONT").await?.success());
+    rig.copy_live(&older).await?;
 
     let session = rig.agent.connect(&rig.stack).await?;
     for _ in 0..10 {

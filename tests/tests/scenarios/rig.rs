@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
+use tokio::process::Command;
 use vouchsafe_client::{Machine, RequestError, Session};
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors, TpmAnchor};
 use vouchsafe_protocol::id::AnchorClass;
@@ -58,6 +59,16 @@ impl Rig {
     pub async fn power_off(&mut self) -> anyhow::Result<()> {
         self.stack.kill_enclave().await?;
         self.stack.kill_host().await
+    }
+
+    /// Copies what the host keeps while both go on: the host stands still meanwhile.
+    pub async fn copy_live(&self, to: &Path) -> anyhow::Result<()> {
+        let host = self.stack.ids().1.context("no host")?.to_string();
+        let signal = |signal: &'static str| Command::new("kill").args([signal, &host]).status();
+        ensure!(signal("-STOP").await?.success(), "the host does not stand still");
+        let copied = copy_dir(&self.stack.host_dir(), to);
+        ensure!(signal("-CONT").await?.success(), "the host does not go on");
+        copied
     }
 
     pub async fn power_on(&mut self) -> anyhow::Result<()> {

@@ -23,10 +23,10 @@ const BEFORE_KEY: &[u8] = &[0x02, 0x01, 0x01, 0x04, 0x20];
 
 /// The vault's keys, recomputed from what the simulated machine keeps in files: root, audit, journal, and the
 /// authority's private key in either byte order.
-fn keys(rig: &Rig) -> anyhow::Result<Vec<Vec<u8>>> {
+async fn keys(rig: &Rig) -> anyhow::Result<Vec<Vec<u8>>> {
     let copy = rig.dir.path().join("copy");
-    crate::rig::copy_dir(&rig.stack.host_dir().join("store"), &copy)?;
-    let store = Store::open(&copy)?;
+    rig.copy_live(&copy).await?;
+    let store = Store::open(&copy.join("store"))?;
     let record = BootRecord::decode(&store.read_boot()?.context("no boot record")?)?;
     let root = SimPlatform::open(&SimConfig::new(rig.stack.fleet(), "vault"))?.unseal(&record.sealed_root)?;
     let derive = |label: &[u8]| hkdf_sha256(&root, b"", &[label, &1u32.to_be_bytes()]);
@@ -65,7 +65,7 @@ async fn v8_after_a_seal_the_process_holds_no_secret_and_no_key() -> anyhow::Res
         written??;
     }
     session.close().await?;
-    let keys = keys(&rig)?;
+    let keys = keys(&rig).await?;
     let scan = Scan::new(secrets.iter().chain(&keys).map(Vec::as_slice))?;
     let pid = rig.stack.ids().0.context("no enclave")?;
 
