@@ -231,17 +231,21 @@ impl Introducer {
                     role,
                     &self.shared.statement.vault_id,
                 );
-                let mut cache = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
-                let appraisal = appraise(
-                    evidence,
-                    &bound,
-                    &rules.accept,
-                    &self.shared.anchors,
-                    residency,
-                    now,
-                    &mut cache,
-                )
-                .map_err(|error| evidence_failure(error.code()))?;
+                // Only reports have chains to remember; quotes need not wait for one another.
+                let (mut shared, mut unused);
+                let cache: &mut ChainCache = match kind {
+                    EvidenceKind::Snp => {
+                        shared = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
+                        &mut shared
+                    }
+                    EvidenceKind::Tpm => {
+                        unused = ChainCache::new();
+                        &mut unused
+                    }
+                };
+                let appraisal =
+                    appraise(evidence, &bound, &rules.accept, &self.shared.anchors, residency, now, cache)
+                        .map_err(|error| evidence_failure(error.code()))?;
                 Ok(VerifiedSubject::Agent { role: role.clone(), appraisal: Box::new(appraisal) })
             }
             (Subject::Operator(name), Proof::OperatorKey) => {

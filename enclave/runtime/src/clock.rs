@@ -5,8 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time that never goes back and never stands still.
 ///
-/// INVARIANT: `now = elapsed since start + the largest offset of the wall clock seen so far`. A wall clock that
-/// is set back, or stands still, changes nothing; one that is set forward shortens lives, once.
+/// INVARIANT: `now = elapsed since start + the largest offset seen so far`, of the wall clock or of the core's
+/// when it came back. A wall clock that is set back, or stands still, changes nothing; one that is set forward
+/// shortens lives, once.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,
@@ -29,6 +30,12 @@ impl Clock {
     pub(crate) fn until(&self, at_secs: u64) -> Duration {
         let now = self.observe(wall_millis());
         Duration::from_millis(at_secs.saturating_mul(1000).saturating_sub(now))
+    }
+
+    /// Goes on from a time in seconds since 1970, if that is later than now: the core's, which its journal may
+    /// put ahead of the wall clock. Never back.
+    pub(crate) fn advance_to(&self, at_secs: u64) {
+        self.observe(at_secs.saturating_mul(1000));
     }
 
     fn observe(&self, wall_millis: u64) -> u64 {
@@ -82,6 +89,20 @@ mod tests {
         assert_eq!(clock.at(5_000_000, 10), 5_000_000);
         assert_eq!(clock.at(1_000_020, 20), 5_000_010);
         assert_eq!(clock.at(0, 1_000_010), 6_000_000);
+    }
+
+    #[test]
+    fn h6_a_journal_ahead_of_the_wall_moves_the_clock_forward_and_never_back() {
+        let clock = Clock::start();
+        let later = clock.now() + 600;
+        clock.advance_to(later);
+        assert!(clock.now() >= later);
+        clock.advance_to(later - 300);
+        clock.advance_to(0);
+        assert!(clock.now() >= later);
+        assert!(clock.until(later + 60) <= Duration::from_secs(60));
+        clock.advance_to(u64::MAX);
+        assert!(clock.now() >= later);
     }
 
     #[test]

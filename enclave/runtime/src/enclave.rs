@@ -15,6 +15,8 @@ use crate::links::{LinkSlot, Links};
 use crate::listener::{ListenError, Listener};
 use crate::machine::Machine;
 use crate::phase::Phase;
+use crate::vault::SealOrder;
+use crate::verifiers::Verifiers;
 
 /// Why an enclave does not start.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub enum OpenError {
     /// The platform's code died.
     #[error("opening the platform failed unexpectedly")]
     PlatformDied,
+    /// The platform has no thread to run on.
+    #[error("cannot start a thread for the platform")]
+    PlatformThread(#[source] std::io::Error),
     /// No signal handlers.
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
@@ -56,7 +61,7 @@ impl Enclave {
             Wake::Serving => {
                 let opened = tokio::task::spawn_blocking(move || vouchsafe_platform::open(&platform)).await;
                 let platform = opened.map_err(|_| OpenError::PlatformDied)?.map_err(OpenError::Platform)?;
-                Ok(Self::on(platform, &listen, &pcrs, limits).await?)
+                Self::on(platform, &listen, &pcrs, limits).await
             }
         }
     }
@@ -64,15 +69,15 @@ impl Enclave {
     /// The same on a machine that is open already.
     ///
     /// # Errors
-    /// [`ListenError`].
+    /// [`OpenError::Listen`], [`OpenError::PlatformThread`].
     pub async fn on(
         platform: Box<dyn Platform>,
         listen: &Address,
         pcrs: &PcrSelection,
         limits: Limits,
-    ) -> Result<Self, ListenError> {
+    ) -> Result<Self, OpenError> {
         let listener = Listener::bind(listen).await?;
-        let machine = Some(Machine::new(platform, pcrs.indices()));
+        let machine = Some(Machine::new(platform, pcrs.indices()).map_err(OpenError::PlatformThread)?);
         Ok(Self { listener, machine, connections: limits.connections })
     }
 
@@ -94,15 +99,14 @@ impl Enclave {
             listener: self.listener,
             connections: self.connections,
             storage: Arc::clone(&slot),
-            desk: Desk { phase: phases, inits, clock: Arc::clone(&clock) },
+            desk: Desk { phase: phases, inits, clock: Arc::clone(&clock), verifiers: Verifiers::new() },
         };
         let life = async {
             match self.machine {
                 Some(machine) => {
                     let stop = stopped.clone();
-                    Lifecycle { machine, clock, phase, links: slot, inits: jobs, stop, served: false }
-                        .run()
-                        .await
+                    let (inits, seal, served) = (jobs, SealOrder::default(), false);
+                    Lifecycle { machine, clock, phase, links: slot, inits, stop, seal, served }.run().await
                 }
                 None => {
                     // Held, so that everybody goes on seeing that it is sealed.

@@ -26,8 +26,10 @@ mod session;
 mod session_tls;
 mod storage;
 mod vault;
+mod verifiers;
 
 pub use crate::config::Config;
 pub use crate::enclave::{Enclave, OpenError, run};
 pub use crate::lifecycle::Exit;
 pub use crate::listener::ListenError;
+pub use crate::verifiers::verifications;

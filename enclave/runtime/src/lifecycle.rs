@@ -14,14 +14,14 @@ use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use crate::birth::{self, BirthError, InitJob};
 use crate::boot::{self, BootError, Stored};
 use crate::clock::Clock;
-use crate::commit;
+use crate::commit::{self, CommitError};
 use crate::frames::Stream;
 use crate::links::LinkSlot;
 use crate::machine::Machine;
 use crate::phase::Phase;
 use crate::session_tls::SessionTls;
 use crate::storage::{Storage, StorageError};
-use crate::vault::{Gone, Vault};
+use crate::vault::{Gone, SealOrder, Vault};
 
 /// First pause before booting again; it doubles while boots fail.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -29,6 +29,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Time for the last replies when the vault stops or is sealed.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Time for telling the host that the vault is sealed; the process that follows tells it again.
+const LAST_WORD: Duration = Duration::from_secs(2);
 /// Time for storing and counting the end of an epoch; after it the next start makes up for it.
 const LAST_COMMIT: Duration = Duration::from_secs(8);
 
@@ -52,6 +54,7 @@ enum Next {
 /// Why a serving vault ends in order.
 enum Wish {
     Lost,
+    Replace(Stream),
     Seal,
     Stop,
 }
@@ -68,6 +71,8 @@ pub(crate) struct Lifecycle {
     pub(crate) links: Arc<LinkSlot>,
     pub(crate) inits: mpsc::Receiver<InitJob>,
     pub(crate) stop: watch::Receiver<bool>,
+    /// INVARIANT: once given, no vault is booted any more and [`Lifecycle::run`] ends with [`Exit::Sealed`].
+    pub(crate) seal: SealOrder,
     /// Whether the newest link got as far as serving.
     pub(crate) served: bool,
 }
@@ -119,6 +124,12 @@ impl Lifecycle {
             };
             self.served = false;
             let next = self.live(stream).await;
+            // Before anything else, whatever ended it: the core is gone by now, so no seal can come any more.
+            if self.seal.is_given() {
+                self.phase.send_replace(Phase::Sealed);
+                tracing::info!("sealed by an operator");
+                return Exit::Sealed;
+            }
             match next {
                 Next::Lost => {}
                 Next::Replaced(stream) => newest = Some(stream),
@@ -212,7 +223,7 @@ impl Lifecycle {
         let vault_id = core.vault_id().to_string();
         let state =
             EnclaveState::Serving { authority: core.authority().to_vec(), vault_id: vault_id.clone() };
-        let service = Service(Vault::new(core, durable, storage.clone(), tls));
+        let service = Service(Vault::new(core, durable, storage.clone(), tls, self.seal.clone()));
         self.phase.send_replace(Phase::Serving(Arc::clone(&service.0)));
         if let Err(error) = storage.announce(state).await {
             return lost(&error);
@@ -233,32 +244,50 @@ impl Lifecycle {
         };
         let ended = tokio::select! {
             ended = commit::until(wish, &service.0) => ended,
-            newer = self.links.take() => return Next::Replaced(newer),
+            newer = self.links.take() => Ok(Wish::Replace(newer)),
         };
+        // An accepted seal comes before whatever else ended this: the host may cut or replace the link at will.
+        if self.seal.is_given() {
+            self.seal(ended, &service.0).await;
+            return Next::Sealed;
+        }
         match ended {
             Err(error) => {
                 tracing::error!(reason = %error, "a commit failed; the vault stops until it has read its store again");
                 Next::Lost
             }
-            Ok(Wish::Lost) => {
+            Ok(Wish::Lost | Wish::Seal) => {
                 tracing::warn!("the storage link is gone; the vault stops until it is back");
                 Next::Lost
             }
-            Ok(Wish::Seal) => {
-                self.phase.send_replace(Phase::Sealed);
-                self.finish(&service.0).await;
-                if let Err(error) = storage.announce(EnclaveState::Sealed).await {
-                    tracing::warn!(reason = %error, "cannot tell the host that the vault is sealed");
-                }
-                tracing::info!("sealed by an operator");
-                Next::Sealed
-            }
+            Ok(Wish::Replace(newer)) => Next::Replaced(newer),
             Ok(Wish::Stop) => {
                 self.phase.send_replace(Phase::Unavailable);
                 self.finish(&service.0).await;
                 tracing::info!("stopped");
                 Next::Stopped
             }
+        }
+    }
+
+    /// Ends the epoch as far as the link allows; what is durable, the seal's answer above all, still leaves.
+    async fn seal(&self, ended: Result<Wish, CommitError>, vault: &Vault) {
+        self.phase.send_replace(Phase::Sealed);
+        match ended {
+            Ok(Wish::Lost | Wish::Seal | Wish::Stop) => self.finish(vault).await,
+            // An append failed or was broken off: nothing more may be cut.
+            Ok(Wish::Replace(_)) | Err(_) => {
+                vault.drain();
+                self.part(vault).await;
+            }
+        }
+        let news = vault.storage().announce(EnclaveState::Sealed);
+        match tokio::time::timeout(LAST_WORD, news).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(reason = %error, "cannot tell the host that the vault is sealed");
+            }
+            Err(_) => tracing::warn!("the host does not take the news that the vault is sealed"),
         }
     }
 
@@ -273,6 +302,11 @@ impl Lifecycle {
             }
             Err(_) => tracing::warn!("the end of the epoch could not be recorded in time"),
         }
+        self.part(vault).await;
+    }
+
+    /// Waits, for a bounded time, until what is durable has left; then the core goes.
+    async fn part(&self, vault: &Vault) {
         if tokio::time::timeout(DRAIN, vault.drained()).await.is_err() {
             tracing::debug!("some sessions did not take their last replies");
         }

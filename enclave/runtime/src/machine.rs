@@ -1,7 +1,13 @@
-//! The platform behind asynchronous calls: every call of it may block for seconds, so each runs on a thread
-//! that may, one at a time.
+//! The platform behind asynchronous calls: every call of it may block for seconds, so they run on a thread of
+//! their own, one after another. Nothing else runs there: strangers who keep every other thread busy cannot
+//! delay the end of an epoch.
 
-use std::sync::{Arc, Mutex};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+
+use tokio::sync::oneshot;
 
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::secret::Key32;
@@ -18,19 +24,31 @@ pub(crate) enum MachineError {
     Platform(#[from] PlatformError),
 }
 
-/// The machine. Clones share it.
+type Call = Box<dyn FnOnce(&mut (dyn Platform + 'static)) + Send>;
+
+/// The machine. Clones share it; its thread ends with the last of them.
 #[derive(Clone)]
 pub(crate) struct Machine {
-    platform: Arc<Mutex<Box<dyn Platform>>>,
+    calls: mpsc::Sender<Call>,
     kind: PlatformKind,
     pcrs: Arc<[u8]>,
 }
 
 impl Machine {
     /// `pcrs` is what the vault's own quote covers.
-    pub(crate) fn new(platform: Box<dyn Platform>, pcrs: &[u8]) -> Self {
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub(crate) fn new(mut platform: Box<dyn Platform>, pcrs: &[u8]) -> io::Result<Self> {
         let kind = platform.kind();
-        Self { platform: Arc::new(Mutex::new(platform)), kind, pcrs: pcrs.into() }
+        let (calls, called) = mpsc::channel::<Call>();
+        // Not joined: a call that hangs must not keep the process from ending.
+        thread::Builder::new().name("platform".to_owned()).spawn(move || {
+            while let Ok(call) = called.recv() {
+                call(platform.as_mut());
+            }
+        })?;
+        Ok(Self { calls, kind, pcrs: pcrs.into() })
     }
 
     pub(crate) fn name(&self) -> PlatformName {
@@ -79,11 +97,14 @@ impl Machine {
         T: Send + 'static,
         F: FnOnce(&mut (dyn Platform + 'static)) -> Result<T, PlatformError> + Send + 'static,
     {
-        let platform = Arc::clone(&self.platform);
-        let called = tokio::task::spawn_blocking(move || {
-            let mut platform = platform.lock().map_err(|_| MachineError::Died)?;
-            work(platform.as_mut()).map_err(MachineError::Platform)
+        let (reply, replied) = oneshot::channel();
+        let call = Box::new(move |platform: &mut (dyn Platform + 'static)| {
+            if reply.send(work(platform)).is_err() {
+                tracing::debug!("nobody waits for the platform's answer any more");
+            }
         });
-        called.await.map_err(|_| MachineError::Died)?
+        // A call that panicked took the thread with it: every later one finds nobody there.
+        self.calls.send(call).map_err(|_| MachineError::Died)?;
+        Ok(replied.await.map_err(|_| MachineError::Died)??)
     }
 }

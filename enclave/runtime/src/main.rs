@@ -8,14 +8,14 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
-use vouchsafe_enclave_runtime::{Exit, harden};
+use vouchsafe_enclave_runtime::{Exit, harden, verifications};
 
 use crate::options::Options;
 
 mod options;
 
-/// Threads for calls that block: the platform's, one at a time, and the verification of proofs.
-const BLOCKING_THREADS: usize = 8;
+/// Threads for calls that block, beside those that verify proofs: opening the platform, and what libraries need.
+const SPARE_THREADS: usize = 4;
 /// Time for a blocking call of the platform to return when the process ends.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
@@ -44,7 +44,7 @@ fn start(options: Options) -> anyhow::Result<()> {
     harden::raise_open_files(config.limits.connections);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(verifications() + SPARE_THREADS)
         .build()
         .context("cannot start threads")?;
     let exit = runtime.block_on(vouchsafe_enclave_runtime::run(config));

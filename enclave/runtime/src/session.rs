@@ -148,12 +148,14 @@ impl Session {
         let mut life = self.vault.life();
         loop {
             let Ok(place) = outbox.reserve().await else { return End::Served };
+            // Draining first: a frame that is there already is not taken up once the end has begun.
             let frame = tokio::select! {
-                frame = buffer.read(&mut from, SESSION_FRAME_LEN) => frame,
+                biased;
                 draining = life.wait_for(|life| *life >= Life::Draining) => {
                     drop(draining);
                     return End::Gone;
                 }
+                frame = buffer.read(&mut from, SESSION_FRAME_LEN) => frame,
             };
             let handled = match frame {
                 Ok(frame) => self.handle(frame).await,
@@ -179,6 +181,9 @@ impl Session {
         let now = self.clock.now();
         let (handled, deadline) = self.vault.with(|core, ports| {
             let handled = core.frame(self.id, frame, now, ports);
+            if matches!(handled, Ok(Handled::Seal(_))) {
+                self.vault.seal_order().give();
+            }
             (handled, core.next_deadline(self.id))
         })?;
         self.vault.wake();

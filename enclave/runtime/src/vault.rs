@@ -3,6 +3,7 @@
 //! INVARIANT: the core is taken out, and with that dropped, as soon as an append fails or is lost. What it
 //! holds in memory may then be ahead of what is stored; whoever comes later finds nothing to ask.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, watch};
@@ -15,6 +16,23 @@ use crate::storage::Storage;
 /// The vault does not serve any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;
+
+/// Whether an operator's seal was accepted. It belongs to the process, outlives every vault in it, and is never
+/// taken back: nothing the host does to a link afterwards brings the keys back (V8).
+#[derive(Clone, Default)]
+pub(crate) struct SealOrder(Arc<AtomicBool>);
+
+impl SealOrder {
+    /// From now on this process can only end sealed. Called under the core's lock, so that whoever has taken the
+    /// core away knows the last word.
+    pub(crate) fn give(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_given(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 /// How far a vault is from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,19 +59,27 @@ pub(crate) struct Vault {
     sealed: Notify,
     durable: watch::Sender<Durable>,
     life: watch::Sender<Life>,
+    seal: SealOrder,
     storage: Storage,
     tls: SessionTls,
 }
 
 impl Vault {
-    /// `durable` is what the first append made durable.
-    pub(crate) fn new(core: Box<Core>, durable: Durable, storage: Storage, tls: SessionTls) -> Arc<Self> {
+    /// `durable` is what the first append made durable; `seal` is told when the core accepts a seal.
+    pub(crate) fn new(
+        core: Box<Core>,
+        durable: Durable,
+        storage: Storage,
+        tls: SessionTls,
+        seal: SealOrder,
+    ) -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::new(Some(Inner { core, ports: KernelPorts })),
             work: Notify::new(),
             sealed: Notify::new(),
             durable: watch::Sender::new(durable),
             life: watch::Sender::new(Life::Serving),
+            seal,
             storage,
             tls,
         })
@@ -126,6 +152,10 @@ impl Vault {
         drop(inner);
         self.life.send_replace(Life::Ended);
         self.wake();
+    }
+
+    pub(crate) fn seal_order(&self) -> &SealOrder {
+        &self.seal
     }
 
     pub(crate) fn storage(&self) -> &Storage {

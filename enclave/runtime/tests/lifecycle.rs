@@ -191,3 +191,20 @@ async fn a_repaired_store_is_served_after_the_host_connects_again() {
     running.host.connect().await;
     assert_eq!(running.serving().await, vault);
 }
+
+#[test]
+fn v10_strangers_who_keep_every_thread_busy_do_not_delay_the_platform() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || gate.recv());
+    runtime.block_on(async {
+        let bench = Bench::new();
+        let (running, vault) = bench.start_vault().await;
+        assert_eq!(running.stop().await, Exit::Stopped);
+        let running = bench.restart().await;
+        assert_eq!(running.serving().await, vault);
+        assert_eq!(running.stop().await, Exit::Stopped);
+    });
+    open.send(()).unwrap();
+}

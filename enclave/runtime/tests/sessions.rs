@@ -10,14 +10,20 @@
 
 mod support;
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
 use support::front::Front;
 use support::host::framed;
 use support::{Bench, Running, machine};
 use vouchsafe_client::{Expect, InitParts, Machine, Pin, Session, VaultPlatform, init};
 use vouchsafe_enclave_runtime::Exit;
+use vouchsafe_protocol::codec;
+use vouchsafe_protocol::frame;
 use vouchsafe_protocol::introduction::OperatorKey;
 use vouchsafe_protocol::kv::{Cas, SecretValue};
-use vouchsafe_protocol::link::{EnclaveState, StorageFailure, StorageReply, StorageRequest};
+use vouchsafe_protocol::limits::LINK_FRAME_LEN;
+use vouchsafe_protocol::link::{EnclaveState, LinkHello, StorageFailure, StorageReply, StorageRequest};
 use vouchsafe_protocol::policy::{Allow, Capability, RefusalDetail, Role};
 
 const SECRET: &[u8] = b"a value that the host must never see";
@@ -207,4 +213,57 @@ async fn v8_a_seal_is_answered_first_and_then_ends_the_process_until_it_is_start
     let mut pin = scene.pin;
     let agent = self::agent(&scene.bench, &scene.front, &mut pin).await;
     assert_eq!(agent.kv().get("kv/billing/db").await.unwrap().value.expose_secret(), SECRET);
+}
+
+/// What a bad host does with the append that frees a seal's answer.
+#[derive(Clone, Copy, Debug)]
+enum AgainstTheSeal {
+    CutAfterStoring,
+    RefuseToStore,
+    ReplaceAfterStoring,
+    ReplaceAndSayNothing,
+}
+
+#[tokio::test]
+async fn v8_a_host_that_cuts_or_replaces_the_link_does_not_undo_a_seal() {
+    use AgainstTheSeal::{CutAfterStoring, RefuseToStore, ReplaceAfterStoring, ReplaceAndSayNothing};
+    for attack in [CutAfterStoring, RefuseToStore, ReplaceAfterStoring, ReplaceAndSayNothing] {
+        let Scene { bench, running, front, mut pin, operator: first } = Scene::new().await;
+        // Nothing else is left to store: the next append is the seal's.
+        first.close().await.unwrap();
+        front.quiet().await;
+        let operator = operator(&bench, &front, &mut pin).await;
+        let socket = bench.socket();
+        let mut newer = None;
+        let storage = codec::encode(&LinkHello::Storage).unwrap();
+        let hello = frame::enclose(&storage, LINK_FRAME_LEN).unwrap();
+        if matches!(attack, CutAfterStoring) {
+            running.host.hang_up_after_an_append();
+        }
+        running.host.meddle(move |request, reply| {
+            if !matches!(request, StorageRequest::Append(_)) {
+                return Some(framed(&reply));
+            }
+            match attack {
+                CutAfterStoring => Some(framed(&reply)),
+                RefuseToStore => Some(framed(&StorageReply::Failed(StorageFailure::Io))),
+                ReplaceAfterStoring | ReplaceAndSayNothing => {
+                    newer.get_or_insert_with(|| {
+                        let mut link = UnixStream::connect(&socket).unwrap();
+                        link.write_all(&hello).unwrap();
+                        link
+                    });
+                    let stored = matches!(attack, ReplaceAfterStoring);
+                    Some(if stored { framed(&reply) } else { vec![] })
+                }
+            }
+        });
+        let sealed = operator.seal().await;
+        match attack {
+            CutAfterStoring => sealed.unwrap(),
+            RefuseToStore | ReplaceAndSayNothing => drop(sealed.unwrap_err()),
+            ReplaceAfterStoring => {}
+        }
+        assert_eq!(running.exit().await, Exit::Sealed, "{attack:?}");
+    }
 }

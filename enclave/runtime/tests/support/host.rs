@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -88,6 +89,7 @@ pub struct FakeHost {
     disk: Disk,
     announced: Arc<watch::Sender<Option<EnclaveState>>>,
     meddle: Arc<Mutex<Meddle>>,
+    hang_up: Arc<AtomicBool>,
     down: Arc<watch::Sender<bool>>,
     link: Option<JoinHandle<()>>,
 }
@@ -105,7 +107,8 @@ impl FakeHost {
         let honest: Meddle = Box::new(|_, reply| Some(framed(&reply)));
         let meddle = Arc::new(Mutex::new(honest));
         let down = Arc::new(watch::Sender::new(true));
-        Self { socket, disk, announced: Arc::new(watch::Sender::new(None)), meddle, down, link: None }
+        let announced = Arc::new(watch::Sender::new(None));
+        Self { socket, disk, announced, meddle, hang_up: Arc::default(), down, link: None }
     }
 
     /// From now on.
@@ -114,6 +117,11 @@ impl FakeHost {
         meddle: impl FnMut(&StorageRequest, StorageReply) -> Option<Vec<u8>> + Send + 'static,
     ) {
         *self.meddle.lock().unwrap() = Box::new(meddle);
+    }
+
+    /// Answers the next append, then closes the link at once.
+    pub fn hang_up_after_an_append(&self) {
+        self.hang_up.store(true, Ordering::SeqCst);
     }
 
     pub fn behave(&self) {
@@ -131,10 +139,11 @@ impl FakeHost {
         let stream = UnixStream::connect(&self.socket).await.unwrap();
         let (disk, announced) = (self.disk.clone(), Arc::clone(&self.announced));
         let (meddle, down) = (Arc::clone(&self.meddle), Arc::clone(&self.down));
+        let hang_up = Arc::clone(&self.hang_up);
         down.send_replace(false);
         self.link = Some(tokio::spawn(async move {
             // A lost link is what some tests are about.
-            drop(serve(stream, disk, &announced, &meddle).await);
+            drop(serve(stream, disk, &announced, &meddle, &hang_up).await);
             down.send_replace(true);
         }));
     }
@@ -161,6 +170,7 @@ async fn serve(
     disk: Disk,
     announced: &watch::Sender<Option<EnclaveState>>,
     meddle: &Mutex<Meddle>,
+    hang_up: &AtomicBool,
 ) -> std::io::Result<()> {
     let hello = codec::encode(&LinkHello::Storage).unwrap();
     stream.write_all(&frame::enclose(&hello, LINK_FRAME_LEN).unwrap()).await?;
@@ -174,6 +184,9 @@ async fn serve(
         let answer = (meddle.lock().unwrap())(&request, reply);
         let Some(answer) = answer else { return Ok(()) };
         stream.write_all(&answer).await?;
+        if matches!(request, StorageRequest::Append(_)) && hang_up.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
         if let StorageRequest::Announce(state) = request {
             announced.send_replace(Some(state));
         }
