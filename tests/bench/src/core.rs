@@ -44,12 +44,9 @@ pub fn measure(snp: &Snp, introductions: usize) -> anyhow::Result<Row> {
     }
     let p99 = quantile(&mut figures, 0.99)?;
     Ok(Row::new("introduction, server time (core, processor time)", Unit::Seconds, distribution(figures)?)
-        .beside(
-            "its signatures: 2 P-256 made, 2 verified, P-384 verified, Ed25519 made",
-            distribution(primitives)?,
-            None,
-        )
-        .goal("p99 at most 10 ms", p99 <= 10e-3))
+        .beside("its signatures, bare", distribution(primitives)?, None)
+        .goal("p99 at most 10 ms", p99 <= 10e-3)
+        .note("the signatures: two P-256 made, two verified, one P-384 verified, one Ed25519 made"))
 }
 
 impl<'a> Vault<'a> {

@@ -78,7 +78,7 @@ fn snp_verified(snp: &Snp, budget: Duration) -> anyhow::Result<Row> {
     let measured = Measured::bare(1.0 / paired.figure_secs);
     let primitive = Measured::bare(1.0 / paired.primitive_secs);
     Ok(Row::new("SNP evidence verified, chain cached, one core", Unit::PerSecond, measured)
-        .beside("ECDSA P-384 verified (ring)", primitive, Some(paired.ratio))
+        .beside("ECDSA P-384 verified", primitive, Some(paired.ratio))
         .goal("at least 0.80", paired.ratio >= 0.8))
 }
 
@@ -104,7 +104,7 @@ fn tpm_verified(budget: Duration) -> anyhow::Result<Row> {
     let primitive = Measured::bare(1.0 / paired.primitive_secs);
     let met = measured.value >= 5000.0;
     Ok(Row::new("TPM quote verified, P-256 key, two PCRs, one core", Unit::PerSecond, measured)
-        .beside("ECDSA P-256 verified (ring)", primitive, Some(paired.ratio))
+        .beside("ECDSA P-256 verified", primitive, Some(paired.ratio))
         .goal("at least 5,000/s", met)
         .note("the goal is for a quote with an event log of 60 events; event logs are not verified in this version"))
 }
@@ -132,7 +132,7 @@ fn junk(snp: &Snp, budget: Duration) -> anyhow::Result<[Row; 2]> {
         let paired = paired(budget / 4, &mut refuse, || bare.verify())?;
         let p99 = grouped_p99(&mut refuse)?;
         Ok(Row::new(figure, Unit::Seconds, Measured::bare(paired.figure_secs))
-            .beside("ECDSA P-384 verified (ring)", Measured::bare(paired.primitive_secs), Some(paired.ratio))
+            .beside("ECDSA P-384 verified", Measured::bare(paired.primitive_secs), Some(paired.ratio))
             .goal("at most 20 µs", p99 <= 20e-6)
             .note(format!("p99 {:.1} µs, over groups of {GROUP}; this is what decides", p99 * 1e6)))
     };

@@ -174,7 +174,7 @@ impl Case {
         let measured = summary(&ours)?;
         let fast = measured.value >= 20_000.0 && measured.p99_secs.is_some_and(|p99| p99 <= 5e-3);
         let row = Row::new(figure, Unit::PerSecond, measured)
-            .beside("echo: same TLS twice, link, group commit", summary(&theirs)?, Some(share))
+            .beside("echo: same TLS, link and commit", summary(&theirs)?, Some(share))
             .note(format!("{record} bytes made durable for each, by vault and echo alike"));
         Ok(match self {
             Self { kind: Kind::Read, count: 64, depth: 1 } => {
