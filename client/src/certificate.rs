@@ -31,13 +31,20 @@ pub enum CertificateError {
     #[error("the certificate is for another key")]
     AnotherKey,
     /// Identity 2.
-    #[error(
-        "the certificate is not a valid one of this vault; check this machine's clock, or introduce again"
-    )]
-    Chain(#[source] webpki::Error),
+    #[error("{}; check this machine's clock, or introduce again", chain_text(.0))]
+    Chain(webpki::Error),
     /// Identity 3.
     #[error("the certificate does not have exactly one name, a SPIFFE id of this vault's trust domain")]
     Name,
+}
+
+/// The library's own text is for programmers.
+fn chain_text(error: &webpki::Error) -> &'static str {
+    match error {
+        webpki::Error::CertExpired { .. } => "the certificate has expired",
+        webpki::Error::CertNotValidYet { .. } => "the certificate is not valid yet",
+        _ => "the certificate is not a valid one of this vault",
+    }
 }
 
 /// A vault's authority: a self-signed P-256 certificate. Whether it is the right vault's is the caller's to

@@ -14,7 +14,7 @@ use vouchsafe_protocol::policy::VaultPlatformPin;
 
 use crate::clock;
 use crate::endpoint::Endpoint;
-use crate::introduce::{IntroduceError, receive, refused_or_unexpected, send};
+use crate::introduce::{IntroduceError, close, receive, refused_or_unexpected, send};
 use crate::pin::Pin;
 use crate::transport;
 use crate::vault::{self, Expected, Platform, VaultError};
@@ -91,6 +91,7 @@ pub async fn init(
         IntroductionReply::InitDone(signed) => signed,
         other => return Err(refused_or_unexpected(other).into()),
     };
+    close(&mut stream, endpoint).await;
     let pin = verify(&signed, &digest, &parts.anchors, platform, clock::now_secs())?;
     Ok(Initialised { pin })
 }

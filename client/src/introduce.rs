@@ -1,5 +1,6 @@
 //! Introduction: Hello, Offer, Prove, Grant. The only way to an [`Identity`].
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
@@ -124,6 +125,7 @@ pub async fn introduce(
     let key = P256Key::generate().map_err(IntroduceError::Key)?;
     let proof = evidence(machine, &offer, role, &key).await?;
     let grant = conversation.prove(&offer, &key, proof).await?;
+    conversation.close().await;
     conversation.finish(offer.vault, key, grant)
 }
 
@@ -142,6 +144,7 @@ pub async fn introduce_operator(
     let offer = conversation.offer(None).await?;
     let key = copy_key(key).map_err(IntroduceError::Key)?;
     let grant = conversation.prove(&offer, &key, Proof::OperatorKey).await?;
+    conversation.close().await;
     conversation.finish(offer.vault, key, grant)
 }
 
@@ -239,6 +242,11 @@ impl<'a> Conversation<'a> {
         Ok(Introduced { identity, pin, spiffe_id, not_after_secs, evidence_until_secs, appraisal, receipt })
     }
 
+    /// What was asked for is here: the connection ends in order.
+    async fn close(&mut self) {
+        close(&mut self.stream, self.endpoint).await;
+    }
+
     async fn reply(&mut self) -> Result<IntroductionReply, IntroduceError> {
         receive(&mut self.stream, self.endpoint).await
     }
@@ -293,6 +301,15 @@ pub(crate) async fn send(
     // Wiped: a proof of a TPM holds the recovered credential.
     let bytes = Zeroizing::new(codec::encode(request).map_err(IntroduceError::Malformed)?);
     write_frame(stream, &bytes, INTRODUCTION_FRAME_LEN).await.map_err(IntroduceError::Frame)
+}
+
+/// Ends the connection in order, so that the host can tell it from one that broke. Nothing depends on it.
+pub(crate) async fn close(stream: &mut TlsStream<TcpStream>, endpoint: &Endpoint) {
+    match timeout(endpoint.handshake_timeout(), stream.shutdown()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "the connection did not end in order"),
+        Err(_) => tracing::debug!("the connection did not end in time"),
+    }
 }
 
 /// Receives one message.

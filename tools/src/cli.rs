@@ -170,10 +170,20 @@ fn execute(cli: Cli) -> Result<u8> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let Some(done) = runtime.block_on(dispatch(cli))? else { return Ok(0) };
+    let Some(mut done) = runtime.block_on(dispatch(cli))? else { return Ok(0) };
     let passed = done.passed;
-    done.print(format).context("cannot write to standard output")?;
+    let late = std::mem::replace(&mut done.late, Ok(()));
+    written(done.print(format))?;
+    late?;
     Ok(u8::from(!passed))
+}
+
+/// A reader that has seen enough, such as `head`, is no error.
+fn written(result: std::io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
+    }
 }
 
 /// `None` for what has printed by itself.
@@ -183,7 +193,7 @@ async fn dispatch(cli: Cli) -> Result<Option<Output>> {
     Ok(Some(match command {
         Command::Audit(command) => audit::run(command, &context()?).await?,
         Command::Completion { shell } => {
-            completion::print(shell).context("cannot write to standard output")?;
+            written(completion::print(shell))?;
             return Ok(None);
         }
         Command::Dev(args) => {

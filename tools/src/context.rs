@@ -123,14 +123,47 @@ impl Context {
 }
 
 impl Conversation {
-    /// Signs the request chain to its end, closes, and keeps what the pin has learnt: also after a refusal.
-    pub(crate) async fn conclude<T>(self, home: &Home, outcome: Result<T>) -> Result<(T, Pin)> {
+    /// Signs the request chain to its end, closes, and keeps what the pin has learnt: also after a refusal. What
+    /// fails in doing so comes after the outcome, which the vault has already logged, has been shown.
+    pub(crate) async fn conclude<T>(self, home: &Home, outcome: Result<T>) -> Result<(T, Concluded)> {
         let Self { session, pin } = self;
         let closed = session.close().await.context("the session did not close in order");
-        home.save_pin(&pin)?;
-        let done = outcome?;
-        closed?;
-        Ok((done, pin))
+        let concluded = Concluded::new(home, pin, closed);
+        Ok((outcome?, concluded))
+    }
+}
+
+/// A conversation that is over.
+pub(crate) struct Concluded {
+    pub(crate) pin: Pin,
+    /// What failed after the vault had done as it was asked.
+    pub(crate) late: Result<()>,
+}
+
+impl Concluded {
+    /// Keeps what the pin has learnt, whether or not the session closed in order.
+    pub(crate) fn new(home: &Home, pin: Pin, closed: Result<()>) -> Self {
+        let kept = home.save_pin(&pin).map_err(|error| {
+            let message = "the vault has done this, but its newest checkpoint could not be kept";
+            let hint = format!(
+                "do not repeat the command; make {} writable, with space on its disk: a rollback of the vault to \
+                 before this moment would not be noticed from here",
+                home.path().display()
+            );
+            error.context(Problem::new("checkpoint-not-kept", message).hint(hint))
+        });
+        Self { pin, late: kept.and(closed) }
+    }
+
+    /// Does something more that comes after the outcome; the first failure is told.
+    pub(crate) fn and(self, next: impl FnOnce() -> Result<()>) -> Self {
+        let next = next();
+        Self { pin: self.pin, late: self.late.and(next) }
+    }
+
+    /// For when there is nothing to be shown first.
+    pub(crate) fn all(self) -> Result<Pin> {
+        self.late.map(|()| self.pin)
     }
 }
 

@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 
 use rustls::{AlertDescription, Error as TlsError};
+use vouchsafe_client::policy::{CompileError, PolicyError};
 use vouchsafe_client::{
-    ConnectError, InitError, IntroduceError, OfferError, RequestError, TransportError, VaultError,
+    ConnectError, FileError, InitError, IntroduceError, OfferError, PinError, RequestError, TransportError,
+    VaultError,
 };
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 
@@ -83,9 +85,12 @@ impl Failure {
     pub(crate) fn usage(error: &clap::Error) -> Self {
         let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
+        // What comes before the synopsis: the error may go on in further lines, and end with a tip.
+        let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+        let message = said.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
         Self {
             code: "usage".to_owned(),
-            message: text.lines().next().unwrap_or("wrong usage").to_owned(),
+            message,
             hint: Some("see 'vouchsafe --help'".to_owned()),
             exit: USAGE,
         }
@@ -135,6 +140,15 @@ fn known(cause: &Cause) -> Option<Failure> {
     if let Some(connect) = cause.downcast_ref::<ConnectError>() {
         return connect_failure(connect, told);
     }
+    let policy = matches!(cause.downcast_ref(), Some(PolicyError::Compile(_) | PolicyError::NotText { .. }));
+    if policy || cause.is::<CompileError>() {
+        let hint =
+            "correct the file and line that are named; docs/OPERATIONS.md has a commented role of each kind";
+        return Some(told("policy", hint));
+    }
+    if let Some(pin) = cause.downcast_ref::<PinError>() {
+        return pin_failure(pin, told);
+    }
     if let Some(RequestError::Path { .. }) = cause.downcast_ref::<RequestError>() {
         return Some(Failure { exit: USAGE, ..told("usage", "") });
     }
@@ -144,9 +158,7 @@ fn known(cause: &Cause) -> Option<Failure> {
             io::ErrorKind::PermissionDenied => {
                 Some(told("permission", "check the owner and mode of the path"))
             }
-            io::ErrorKind::StorageFull => {
-                Some(told("disk-full", "free some space and try again; nothing was lost"))
-            }
+            io::ErrorKind::StorageFull => Some(told("disk-full", "free some space")),
             _ => None,
         };
     }
@@ -157,6 +169,24 @@ const PIN_ADVICE: &str = "this is not the vault that is pinned here, or its host
      operator before you trust another one";
 const NOT_SERVING: &str = "its vault is sealed, not started, or does not accept its stored state; the reason is \
      on the host's health page: 'vouchsafe status --admin HOST:PORT'";
+
+fn pin_failure(error: &PinError, told: impl Fn(&str, &str) -> Failure) -> Option<Failure> {
+    match error {
+        PinError::File(FileError::Exposed { .. } | FileError::Writable { .. }) => {
+            Some(told("exposed-file", "check that the pin is still yours, then make its file private"))
+        }
+        // The system's own reason has a code and a hint.
+        PinError::File(_) => None,
+        PinError::Malformed { .. } | PinError::Platform { .. } | PinError::PlatformTpm { .. } => Some(told(
+            "malformed-pin",
+            "take the pin again from an operator, who prints it with 'vouchsafe pin show', and compare the vault id",
+        )),
+        PinError::Version { .. } => {
+            Some(told("pin-version", "use the version of vouchsafe that wrote it, or a newer one"))
+        }
+        PinError::Unwritable(_) => Some(told("failed", "")),
+    }
+}
 
 fn connect_failure(error: &ConnectError, told: impl Fn(&str, &str) -> Failure) -> Option<Failure> {
     let failure = match error {
@@ -262,6 +292,9 @@ fn advice(code: RefusalCode) -> &'static str {
             "run 'vouchsafe introduce' again: each challenge is for one use within a minute"
         }
         RefusalCode::Deleted => "'vouchsafe kv undelete' brings back what was not destroyed",
+        RefusalCode::Destroyed => {
+            "it is wiped for good; 'vouchsafe kv metadata' lists the versions that are left"
+        }
         RefusalCode::Denied => {
             "a role's [[allow]] rules say what its agents may do; operators manage secrets but cannot read values"
         }

@@ -93,8 +93,11 @@ impl Home {
         Ok(Pin::load(path)?)
     }
 
-    /// Keeps the pin.
+    /// Keeps the pin, if it is not the one that is kept already.
     pub(crate) fn save_pin(&self, pin: &Pin) -> Result<()> {
+        if fs::read_to_string(self.pin_path()).is_ok_and(|kept| Ok(kept) == pin.to_toml().map_err(|_| ())) {
+            return Ok(());
+        }
         self.create()?;
         Ok(pin.save(self.pin_path())?)
     }

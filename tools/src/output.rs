@@ -9,6 +9,7 @@ use vouchsafe_protocol::id::{AnchorClass, VaultId};
 use vouchsafe_protocol::kv::SecretValue;
 use zeroize::Zeroizing;
 
+use crate::context::Concluded;
 use crate::failure::Failure;
 
 const SIMULATED: &str = "SIMULATED vault: it runs on no protecting hardware; for trying out only";
@@ -28,6 +29,8 @@ pub(crate) struct Output {
     text: Body,
     json: Map<String, Value>,
     vault: Option<VaultId>,
+    /// What failed afterwards; told after the rest.
+    pub(crate) late: anyhow::Result<()>,
     /// What went as it should: exit code 0. Otherwise the report itself is the refusal: exit code 1.
     pub(crate) passed: bool,
 }
@@ -46,7 +49,7 @@ impl Output {
             Value::Object(object) => object,
             other => Map::from_iter([("result".to_owned(), other)]),
         };
-        Self { text: Body::Lines(text.into()), json, vault: None, passed: true }
+        Self { text: Body::Lines(text.into()), json, vault: None, late: Ok(()), passed: true }
     }
 
     /// A secret that was asked for.
@@ -58,6 +61,13 @@ impl Output {
     pub(crate) fn about(mut self, vault: VaultId) -> Self {
         self.vault = Some(vault);
         self
+    }
+
+    /// The result of a conversation that is over, and what failed in its end.
+    pub(crate) fn after(mut self, concluded: Concluded) -> Self {
+        let Concluded { pin, late } = concluded;
+        self.late = late;
+        self.about(pin.vault_id)
     }
 
     /// The report is of something that did not pass.
@@ -132,10 +142,15 @@ pub(crate) fn note(line: &str) -> io::Result<()> {
 pub(crate) fn print_failure(failure: &Failure, format: Format, vault: Option<VaultId>) {
     let Failure { code, message, hint, exit: _ } = failure;
     let line = match format {
-        Format::Json => serde_json::json!({
-            "error": { "code": code, "message": message, "hint": hint }
-        })
-        .to_string(),
+        Format::Json => {
+            let mut json = serde_json::json!({
+                "error": { "code": code, "message": message, "hint": hint }
+            });
+            if let (Some(vault), Some(object)) = (vault, json.as_object_mut()) {
+                object.insert("simulated".to_owned(), is_simulated(vault).into());
+            }
+            json.to_string()
+        }
         Format::Text => {
             if vault.is_some_and(is_simulated) {
                 // As below.

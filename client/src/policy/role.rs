@@ -54,7 +54,9 @@ fn place(error: RoleError, entry: &Entry<'_>, table: &Table<'_>, allowed: &[Item
             Some(item) => item.fail(Reason::Allow(source)),
             None => entry.fail(Reason::Allow(source)),
         },
-        RoleError::NoAccept | RoleError::TooManyRules { .. } => entry.fail(Reason::Role(error)),
+        RoleError::NoAccept | RoleError::TooManyRules { .. } | RoleError::TpmSelections => {
+            entry.fail(Reason::Role(error))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `vouchsafe audit`: read the log, take a copy of it, verify it without trusting anybody.
 
 mod archive;
+mod chains;
 mod entry;
 mod verify;
 
@@ -12,7 +13,7 @@ use serde_json::json;
 use vouchsafe_protocol::link::StreamId;
 
 use self::archive::Archive;
-use crate::context::Context;
+use crate::context::{Concluded, Context};
 use crate::failure::Problem;
 use crate::output::Output;
 use crate::progress::during;
@@ -41,7 +42,8 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_enum, default_value_t)]
         stream: Which,
     },
-    /// Verify the log: every frame, every leaf, every tree against signed checkpoints, and receipts
+    /// Verify the log: every frame, every leaf, every tree against signed checkpoints, requests against their
+    /// signed chains, and receipts
     #[command(
         after_help = "Examples:\n  Offline, from an export:\n    vouchsafe audit verify ./log-2026-10\n\n  \
         From the running vault:\n    vouchsafe audit verify --live\n\n  With receipts that agents have kept:\n    \
@@ -86,41 +88,45 @@ impl Which {
 pub(crate) async fn run(command: AuditCommand, context: &Context) -> Result<Output> {
     match command {
         AuditCommand::Export { directory } => {
-            let archive = fetch(context).await?;
+            let (archive, end) = fetch(context).await?;
             let report = verify::verify(&archive, &[])?;
             archive.save(&directory)?;
             let text = format!("{}\nsaved to {}", report.text(), directory.display());
             let json = json!({ "directory": directory.display().to_string(), "verified": report.json() });
-            Ok(Output::new(text, json).about(archive.pin.vault_id))
+            Ok(Output::new(text, json).after(end))
         }
         AuditCommand::Tail { lines, stream } => {
-            let archive = fetch(context).await?;
+            let (archive, end) = fetch(context).await?;
             let report = verify::verify(&archive, &[])?;
             let mut entries: Vec<_> = report.entries().filter(|entry| stream.has(entry.stream)).collect();
             entries.sort_by_key(|entry| entry.entry.at_secs);
             let newest = entries.split_off(entries.len().saturating_sub(lines));
             let text: Vec<String> = newest.iter().map(|entry| entry.line()).collect();
             let json: Vec<_> = newest.iter().map(|entry| entry.json()).collect();
-            Ok(Output::new(text.join("\n"), json!({ "entries": json })).about(archive.pin.vault_id))
+            Ok(Output::new(text.join("\n"), json!({ "entries": json })).after(end))
         }
         AuditCommand::Verify { directory, live: _, receipts } => {
-            let archive = match directory {
-                Some(directory) => Archive::load(&directory)?,
-                None => fetch(context).await?,
+            let (archive, end) = match directory {
+                Some(directory) => (Archive::load(&directory)?, None),
+                None => fetch(context).await.map(|(archive, end)| (archive, Some(end)))?,
             };
             let receipts = receipts.iter().map(|path| archive::receipt(path)).collect::<Result<Vec<_>>>()?;
             let report = verify::verify(&archive, &receipts).map_err(|error| {
                 let hint = "keep this copy: it is the evidence; do not trust the host that it came from";
                 error.context(Problem::new("log-refused", "the log does not verify").hint(hint))
             })?;
-            Ok(Output::new(report.text(), report.json()).about(archive.pin.vault_id))
+            let output = Output::new(report.text(), report.json());
+            Ok(match end {
+                Some(end) => output.after(end),
+                None => output.about(archive.pin.vault_id),
+            })
         }
     }
 }
 
-async fn fetch(context: &Context) -> Result<Archive> {
+async fn fetch(context: &Context) -> Result<(Archive, Concluded)> {
     let conversation = context.as_operator(None).await?;
     let fetched =
         during("fetching the log", Archive::fetch(&conversation)).await.context("cannot fetch the log");
-    Ok(conversation.conclude(&context.home, fetched).await?.0)
+    conversation.conclude(&context.home, fetched).await
 }

@@ -138,7 +138,7 @@ async fn create(context: &Context) -> Result<Pin> {
     let roles = policy::compile(&[("demo-role.toml", &text)])?;
     let conversation = context.as_operator(None).await?;
     let applied = conversation.session.roles().apply(roles).await.context("the role was not applied");
-    Ok(conversation.conclude(&context.home, applied).await?.1)
+    conversation.conclude(&context.home, applied).await?.1.all()
 }
 
 /// The role, as a file to look at and to change.

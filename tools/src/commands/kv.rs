@@ -181,6 +181,7 @@ pub(crate) async fn run(command: KvCommand, context: &Context) -> Result<Output>
             changed(done, "destroyed", &path, &versions, conversation, context).await
         }
         KvCommand::Get { path, version, receipt, who } => {
+            let receipt = receipt.map(ReceiptFile::new).transpose()?;
             get(&path, version, receipt, who.connect(Wish::Read, context).await?, context).await
         }
         KvCommand::List { prefix, who } => {
@@ -192,16 +193,17 @@ pub(crate) async fn run(command: KvCommand, context: &Context) -> Result<Output>
         KvCommand::Put { path, value, cas, receipt, who } => {
             // Read first: a missing file is told before the vault is asked.
             let value = input::value(&value)?;
+            let receipt = receipt.map(ReceiptFile::new).transpose()?;
             let conversation = who.connect(Wish::Manage, context).await?;
             let cas = cas.map_or(Cas::Any, Cas::Version);
             let session = conversation.session.with_receipts();
             let putting = during("writing", async { session.kv().put(path.as_str(), value, cas).await });
             let written = putting.await.with_context(|| format!("'{path}' was not written"));
-            let ((version, proven), pin) = conversation.conclude(&context.home, written).await?;
-            keep_receipt(receipt.as_deref(), &proven.receipt)?;
+            let ((version, proven), end) = conversation.conclude(&context.home, written).await?;
+            let end = end.and(|| keep(receipt.as_ref(), &proven.receipt));
             let json =
                 json!({ "path": path.as_str(), "version": version, "leaf_index": proven.receipt.leaf_index });
-            Ok(Output::new(format!("wrote version {version} of {path}"), json).about(pin.vault_id))
+            Ok(Output::new(format!("wrote version {version} of {path}"), json).after(end))
         }
         KvCommand::Undelete { path, versions, who } => {
             let conversation = who.connect(Wish::Manage, context).await?;
@@ -220,19 +222,19 @@ async fn changed(
     context: &Context,
 ) -> Result<Output> {
     let done = done.with_context(|| format!("'{path}' was not {verb}"));
-    let ((), pin) = conversation.conclude(&context.home, done).await?;
+    let ((), end) = conversation.conclude(&context.home, done).await?;
     let which = match versions {
         [] => "the current version".to_owned(),
         some => format!("version {}", some.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
     };
-    let json = json!({ "path": path.as_str(), verb: versions });
-    Ok(Output::new(format!("{verb} {which} of {path}"), json).about(pin.vault_id))
+    let json = json!({ "path": path.as_str(), verb: true, "versions": versions });
+    Ok(Output::new(format!("{verb} {which} of {path}"), json).after(end))
 }
 
 async fn get(
     path: &Path,
     version: Option<u64>,
-    receipt: Option<PathBuf>,
+    receipt: Option<ReceiptFile>,
     conversation: Conversation,
     context: &Context,
 ) -> Result<Output> {
@@ -244,29 +246,28 @@ async fn get(
         }
     };
     let read = during("reading", reading).await.with_context(|| format!("'{path}' was not read"));
-    let ((secret, proven), pin) = conversation.conclude(&context.home, read).await?;
-    keep_receipt(receipt.as_deref(), &proven.receipt)?;
+    let ((secret, proven), end) = conversation.conclude(&context.home, read).await?;
+    let end = end.and(|| keep(receipt.as_ref(), &proven.receipt));
     let json = json!({
         "path": path.as_str(),
         "version": secret.version,
         "created_secs": secret.created_secs,
         "leaf_index": proven.receipt.leaf_index,
     });
-    Ok(Output::secret(secret.value, json).about(pin.vault_id))
+    Ok(Output::secret(secret.value, json).after(end))
 }
 
 async fn list(prefix: &Path, conversation: Conversation, context: &Context) -> Result<Output> {
     let listing = during("listing", async { conversation.session.kv().list(prefix.as_str()).await });
     let names = listing.await.with_context(|| format!("'{prefix}' was not listed"));
-    let (names, pin) = conversation.conclude(&context.home, names).await?;
-    Ok(Output::new(names.join("\n"), json!({ "prefix": prefix.as_str(), "names": names }))
-        .about(pin.vault_id))
+    let (names, end) = conversation.conclude(&context.home, names).await?;
+    Ok(Output::new(names.join("\n"), json!({ "prefix": prefix.as_str(), "names": names })).after(end))
 }
 
 async fn metadata(path: &Path, conversation: Conversation, context: &Context) -> Result<Output> {
     let found = conversation.session.kv().metadata(path.as_str()).await;
     let found = found.with_context(|| format!("'{path}' was not found"));
-    let (KvMetadata { current, versions }, pin) = conversation.conclude(&context.home, found).await?;
+    let (KvMetadata { current, versions }, end) = conversation.conclude(&context.home, found).await?;
     let state = |version: &KvVersion| match version.state {
         KvState::Deleted => "deleted",
         KvState::Destroyed => "destroyed",
@@ -290,13 +291,29 @@ async fn metadata(path: &Path, conversation: Conversation, context: &Context) ->
             "state": state(version),
         })).collect::<Vec<_>>(),
     });
-    Ok(Output::new(format!("{path}, current version {current}\n{table}"), json).about(pin.vault_id))
+    Ok(Output::new(format!("{path}, current version {current}\n{table}"), json).after(end))
+}
+
+/// A file for a receipt that can be written, as far as that can be known before.
+struct ReceiptFile(PathBuf);
+
+impl ReceiptFile {
+    /// Before the vault is asked: a write is not made only to lose its receipt.
+    fn new(path: PathBuf) -> Result<Self> {
+        let failed = || format!("no receipt can be kept in {}", path.display());
+        if path.is_dir() {
+            return Err(Problem::new("receipt-path", format!("{}: it is a directory", failed())).into());
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let probe = tempfile::NamedTempFile::new_in(parent.unwrap_or(std::path::Path::new(".")));
+        probe.and_then(tempfile::NamedTempFile::close).with_context(failed)?;
+        Ok(Self(path))
+    }
 }
 
 /// A receipt is public, but says what was read: it is kept like an identity.
-fn keep_receipt(path: Option<&std::path::Path>, receipt: &vouchsafe_protocol::log::Receipt) -> Result<()> {
-    match path {
-        Some(path) => write_private(path, &codec::encode(receipt).context("the receipt cannot be encoded")?),
-        None => Ok(()),
-    }
+fn keep(file: Option<&ReceiptFile>, receipt: &vouchsafe_protocol::log::Receipt) -> Result<()> {
+    let Some(ReceiptFile(path)) = file else { return Ok(()) };
+    let bytes = codec::encode(receipt).context("the receipt cannot be encoded")?;
+    write_private(path, &bytes).context("the vault has done this, but the receipt could not be kept")
 }

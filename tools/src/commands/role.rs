@@ -45,18 +45,18 @@ pub(crate) async fn run(command: RoleCommand, context: &Context) -> Result<Outpu
         RoleCommand::List => {
             let conversation = context.as_operator(None).await?;
             let names = conversation.session.roles().list().await.context("cannot list roles");
-            let (names, pin) = conversation.conclude(&context.home, names).await?;
+            let (names, end) = conversation.conclude(&context.home, names).await?;
             let names: Vec<String> = names.into_iter().map(String::from).collect();
-            Ok(Output::new(names.join("\n"), json!({ "roles": names })).about(pin.vault_id))
+            Ok(Output::new(names.join("\n"), json!({ "roles": names })).after(end))
         }
         RoleCommand::Show { name } => {
             let conversation = context.as_operator(None).await?;
             let role = conversation.session.roles().show(&name).await;
             let role = role.with_context(|| format!("cannot show role '{name}'"));
-            let (role, pin) = conversation.conclude(&context.home, role).await?;
+            let (role, end) = conversation.conclude(&context.home, role).await?;
             let shown = readable(serde_json::to_value(&role)?);
             let text = toml::to_string_pretty(&shown)?;
-            Ok(Output::new(text, json!({ "role": shown })).about(pin.vault_id))
+            Ok(Output::new(text, json!({ "role": shown })).after(end))
         }
     }
 }
@@ -67,9 +67,9 @@ async fn apply(files: &[PathBuf], context: &Context) -> Result<Output> {
     let names: Vec<String> = roles.iter().map(|role| role.name.to_string()).collect();
     let conversation = context.as_operator(None).await?;
     let applied = conversation.session.roles().apply(roles).await.context("no role was applied");
-    let ((), pin) = conversation.conclude(&context.home, applied).await?;
+    let ((), end) = conversation.conclude(&context.home, applied).await?;
     let text = format!("applied {}", names.join(", "));
-    Ok(Output::new(text, json!({ "applied": names })).about(pin.vault_id))
+    Ok(Output::new(text, json!({ "applied": names })).after(end))
 }
 
 /// The typed form as people read it: digests and chip ids, which are lists of bytes, as hexadecimal text, and

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use crate::context::{Context, Conversation};
+use crate::context::{Concluded, Context, Conversation};
 use crate::output::Output;
 use crate::progress::during;
 
@@ -11,7 +11,7 @@ use crate::progress::during;
 pub(crate) async fn run(context: &Context) -> Result<Output> {
     let Conversation { session, pin } = context.as_operator(None).await?;
     during("sealing the vault", session.seal()).await.context("the vault was not sealed")?;
-    context.home.save_pin(&pin)?;
+    let end = Concluded::new(&context.home, pin, Ok(()));
     let text = "sealed: the vault holds no key any more\nrestart vouchsafe-enclave on the same machine to serve again";
-    Ok(Output::new(text, json!({ "sealed": true })).about(pin.vault_id))
+    Ok(Output::new(text, json!({ "sealed": true })).after(end))
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::session::Status;
 
 use crate::context::Context;
@@ -42,11 +43,10 @@ pub(crate) async fn run(args: StatusArgs, context: &Context) -> Result<Output> {
     let asked = async {
         let conversation = context.as_operator(None).await?;
         let status = conversation.session.status().await.context("the vault does not tell its status");
-        let (status, _) = conversation.conclude(&context.home, status).await?;
-        anyhow::Ok(status)
+        conversation.conclude(&context.home, status).await
     };
     match asked.await {
-        Ok(status) => report(&status),
+        Ok((status, end)) => Ok(report(&status)?.after(end)),
         // The vault is not there to ask; its host may say why.
         Err(error) => match &context.connection.admin {
             Some(admin) if Failure::of(&error).code == "not-serving" => host_says(admin).await,
@@ -73,6 +73,7 @@ fn report(status: &Status) -> Result<Output> {
     let checkpoint = std::str::from_utf8(checkpoint).context("the checkpoint is not text")?;
     let rung_meaning = match rung.as_str() {
         "R0" => "tampering is detected; a rollback by clients that remember a newer checkpoint",
+        "R1" if vault_id.class == AnchorClass::Simulated => "R0, and a simulated counter per start",
         "R1" => "R0, and a hardware counter per start",
         _ => "unknown to this build",
     };
@@ -106,7 +107,7 @@ fn report(status: &Status) -> Result<Output> {
         "identities": identities,
         "sessions": sessions,
     });
-    Ok(Output::new(text, json).about(*vault_id))
+    Ok(Output::new(text, json))
 }
 
 /// The host's word, in the words of its `/readyz`. Not serving is a failure: exit code 1.

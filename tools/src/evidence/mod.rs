@@ -35,7 +35,8 @@ pub enum EvidenceCommand {
     #[command(after_help = "Example:\n  vouchsafe evidence check ../shared/evidence")]
     Check {
         /// A directory with a `cases.json`.
-        dir: PathBuf,
+        #[arg(value_name = "DIR")]
+        cases: PathBuf,
     },
 }
 
@@ -58,8 +59,8 @@ impl EvidenceCommand {
                 }
                 Ok(0)
             }
-            Self::Check { dir } => {
-                let outcome = check::check_dir(&dir)?;
+            Self::Check { cases } => {
+                let outcome = check::check_dir(&cases)?;
                 if json {
                     serde_json::to_writer_pretty(&mut *out, &outcome)?;
                     writeln!(out)?;

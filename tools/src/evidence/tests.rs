@@ -84,7 +84,7 @@ fn one_case(
     let document = format!(r#"{{"schema": 1, "split": "x", "cases": [{case}], "mutations": [{mutations}]}}"#);
     std::fs::write(dir.path().join("cases.json"), document).unwrap();
     let mut out = Vec::new();
-    let result = EvidenceCommand::Check { dir: dir.path().to_owned() }.run(false, &mut out);
+    let result = EvidenceCommand::Check { cases: dir.path().to_owned() }.run(false, &mut out);
     (dir, result, String::from_utf8(out).unwrap())
 }
 

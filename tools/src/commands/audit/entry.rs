@@ -19,7 +19,7 @@ pub(crate) struct Placed {
 impl Placed {
     /// One line.
     pub(crate) fn line(&self) -> String {
-        let AuditEntry { blind: _, at_secs, actor, action, decision } = &self.entry;
+        let AuditEntry { blind: _, at_secs, actor, request: _, action, decision } = &self.entry;
         let decision = match decision {
             Decision::Allowed => "allowed".to_owned(),
             Decision::Refused(code) => format!("refused ({})", code_of(*code)),
@@ -36,13 +36,19 @@ impl Placed {
 
     /// The same as JSON.
     pub(crate) fn json(&self) -> Value {
-        let AuditEntry { blind: _, at_secs, actor, action, decision } = &self.entry;
+        let AuditEntry { blind: _, at_secs, actor, request, action, decision } = &self.entry;
         json!({
             "stream": stream_name(self.stream),
             "leaf_index": self.leaf,
             "at_secs": at_secs,
             "actor": self::actor(actor),
             "action": self::action(action),
+            "request": request.map(|place| json!({
+                "session": hex::encode(place.session),
+                "number": place.number,
+                "receipt": place.receipt,
+                "digest": hex::encode(place.digest),
+            })),
             "decision": match decision {
                 Decision::Allowed => "allowed",
                 Decision::Refused(_) => "refused",
@@ -67,11 +73,8 @@ fn actor(actor: &Actor) -> String {
 fn action(action: &Action) -> String {
     match action {
         Action::AuditKey => "hand out the audit key".to_owned(),
-        Action::ChainHead { session, upto, head: _, signature: _ } => {
-            format!(
-                "sign requests up to {upto} of session {}",
-                hex::encode(session.get(..4).unwrap_or(session))
-            )
+        Action::ChainHead { start, upto, head: _, signature: _ } => {
+            format!("sign requests up to {upto} of session {}", session_text(start))
         }
         Action::EpochBegin { epoch } => format!("begin epoch {epoch}"),
         Action::EpochEnd { epoch, access_size, access_root: _ } => {
@@ -82,12 +85,26 @@ fn action(action: &Action) -> String {
             Some(rule) => format!("introduce: {rule}"),
             None => "introduce".to_owned(),
         },
-        Action::Kv { operation, path, version } => {
-            let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
-            format!("kv {} {path}{version}", kebab(&format!("{operation:?}")))
+        Action::Kv { operation, path, versions } => {
+            let versions = match versions.as_slice() {
+                [] => String::new(),
+                some => format!(" version {}", list(some)),
+            };
+            format!("kv {} {path}{versions}", kebab(&format!("{operation:?}")))
         }
         Action::Look => "look".to_owned(),
-        Action::RoleApply { role, digest: _ } => format!("apply role {role}"),
+        Action::RoleApply(roles) => {
+            format!("apply role {}", list(&roles.iter().map(|(role, _)| role).collect::<Vec<_>>()))
+        }
         Action::Seal => "seal".to_owned(),
     }
+}
+
+/// The first bytes of a session's name: enough to tell it from others.
+pub(super) fn session_text(name: &[u8]) -> String {
+    hex::encode(name.get(..4).unwrap_or(name))
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }

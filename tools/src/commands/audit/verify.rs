@@ -7,7 +7,9 @@
 //!    log.
 //! 4. The journal extends what the pin remembers.
 //! 5. The access log of every epoch that ended in order has the size and root that the journal says.
-//! 6. Every receipt is of this log: its checkpoint is signed over a tree of this stream, and its entry is in it.
+//! 6. Every signed head of a request chain is over the requests in this log, by the key that was introduced:
+//!    see [`super::chains`].
+//! 7. Every receipt is of this log: its checkpoint is signed over a tree of this stream, and its entry is in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +21,15 @@ use vouchsafe_protocol::link::StreamId;
 use vouchsafe_protocol::log::{Action, Receipt};
 
 use super::archive::{Archive, Stream, stream_name};
+use super::chains::{self, Chains};
 use super::entry::Placed;
 
 /// What was verified.
 pub(crate) struct Report {
     streams: BTreeMap<StreamId, Verified>,
+    /// Epochs that began, did not end, and have no access log here.
+    missing: Vec<u64>,
+    chains: Chains,
     receipts: usize,
 }
 
@@ -57,8 +63,11 @@ pub(crate) fn verify(archive: &Archive, receipts: &[Receipt]) -> Result<Report> 
             .with_context(|| format!("{} is refused", stream_name(*id)))?;
         streams.insert(*id, verified);
     }
-    let mut report = Report { streams, receipts: receipts.len() };
-    report.check_epoch_ends()?;
+    let mut report =
+        Report { streams, missing: Vec::new(), chains: Chains::default(), receipts: receipts.len() };
+    report.check_epochs()?;
+    report.chains = chains::verify(report.entries(), |stream| report.is_closed(stream))
+        .context("a signed chain of requests is refused")?;
     for receipt in receipts {
         report.check_receipt(archive, receipt, &log_key).with_context(|| {
             format!(
@@ -144,10 +153,12 @@ fn roots_at(leaves: &[Hash], sizes: &BTreeSet<u64>) -> Result<BTreeMap<u64, Hash
 
 impl Report {
     /// Step 5.
-    fn check_epoch_ends(&mut self) -> Result<()> {
+    fn check_epochs(&mut self) -> Result<()> {
         let Some(journal) = self.streams.get(&StreamId::Journal) else { bail!("there is no journal") };
         let ends: Vec<_> =
             journal.entries.iter().filter_map(|placed| epoch_end(&placed.entry.action)).collect();
+        let began: Vec<u64> = journal.entries.iter().filter_map(epoch_begin).collect();
+        let ended: BTreeSet<u64> = ends.iter().map(|(epoch, _, _)| *epoch).collect();
         for (epoch, size, root) in ends {
             let id = StreamId::Access { epoch };
             let Some(access) = self.streams.get_mut(&id) else {
@@ -158,10 +169,19 @@ impl Report {
             ensure!(agrees, "{} is not the one that the journal closed, of {size} entries", stream_name(id));
             access.end = End::Journal;
         }
+        self.missing = began;
+        self.missing.retain(|epoch| {
+            !ended.contains(epoch) && !self.streams.contains_key(&StreamId::Access { epoch: *epoch })
+        });
         Ok(())
     }
 
-    /// Step 6.
+    /// Whether it is certain that nothing is missing at the end of a log.
+    fn is_closed(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_some_and(|stream| stream.end == End::Journal)
+    }
+
+    /// Step 7.
     fn check_receipt(&self, archive: &Archive, receipt: &Receipt, log_key: &LogPublicKey) -> Result<()> {
         let entry = verify_receipt(receipt, &archive.pin.vault_id, log_key)?;
         let stream = self.streams.get(&receipt.stream).context("this log does not have its stream")?;
@@ -200,6 +220,19 @@ impl Report {
                 )
             })
             .collect();
+        lines.extend(self.missing.iter().map(|epoch| {
+            format!(
+                "missing: no access log of epoch {epoch}; its enclave did not stop in order, so nothing says \
+                 whether it had one"
+            )
+        }));
+        let Chains { heads, signed, unsigned, beyond } = self.chains;
+        lines.push(format!(
+            "{signed} requests are signed by who made them, in {heads} verified signatures; {unsigned} are unsigned"
+        ));
+        if beyond > 0 {
+            lines.push(format!("{beyond} signatures are over requests that this copy does not reach"));
+        }
         if self.receipts > 0 {
             lines.push(format!("{} receipts verified", self.receipts));
         }
@@ -220,7 +253,17 @@ impl Report {
                 })
             })
             .collect();
-        json!({ "verified": true, "streams": streams, "receipts": self.receipts })
+        let Chains { heads, signed, unsigned, beyond } = self.chains;
+        json!({
+            "verified": true,
+            "streams": streams,
+            "missing_access_logs": self.missing,
+            "chain_heads": heads,
+            "signed_requests": signed,
+            "unsigned_requests": unsigned,
+            "heads_beyond_this_copy": beyond,
+            "receipts": self.receipts,
+        })
     }
 }
 
@@ -229,7 +272,10 @@ impl End {
         match self {
             Self::Checkpoint(size) => format!("the vault signed its {size} entries"),
             Self::Journal => "closed by the journal".to_owned(),
-            Self::Open => "its enclave did not stop in order: no signature says where it ends".to_owned(),
+            Self::Open => {
+                "open (crashed): its enclave did not stop in order, and no signature says where it ends"
+                    .to_owned()
+            }
         }
     }
 
@@ -239,6 +285,13 @@ impl End {
             Self::Journal => "closed",
             Self::Open => "open",
         }
+    }
+}
+
+fn epoch_begin(placed: &Placed) -> Option<u64> {
+    match placed.entry.action {
+        Action::EpochBegin { epoch } => Some(epoch),
+        _ => None,
     }
 }
 

@@ -61,7 +61,11 @@ impl Child {
     pub(super) fn start(program: &Program, arguments: &[OsString], log: &Path) -> Result<Self> {
         let Program(path) = program;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let errors = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let errors = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
         let mut process = Command::new(path)
             .args(arguments)
             .stdin(Stdio::null())
