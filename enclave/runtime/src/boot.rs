@@ -124,6 +124,8 @@ pub(crate) async fn boot(machine: &Machine, storage: &Storage, clock: &Clock) ->
     }
     // 6.
     let unattested = restored.begin(clock.now(), &mut KernelPorts)?;
+    // One time for all: challenges and TLS go by this clock, the core by its journal's where that is ahead.
+    clock.advance_to(unattested.clock());
     let evidence = machine.evidence(unattested.statement()).await.map_err(BootError::Evidence)?;
     let mut core = unattested.attest(evidence);
     // 7.

@@ -12,18 +12,26 @@ mod support;
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use support::front::Front;
 use support::host::framed;
 use support::{Bench, Running, machine};
-use vouchsafe_client::{Expect, InitParts, Machine, Pin, Session, VaultPlatform, init};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use vouchsafe_client::{Expect, InitParts, IntroduceError, Machine, Pin, Session, VaultPlatform, init};
+use vouchsafe_crypto::secret::Key32;
 use vouchsafe_enclave_runtime::Exit;
+use vouchsafe_log::AuditReader;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::frame;
-use vouchsafe_protocol::introduction::OperatorKey;
+use vouchsafe_protocol::introduction::{IntroductionReply, OperatorKey};
 use vouchsafe_protocol::kv::{Cas, SecretValue};
 use vouchsafe_protocol::limits::LINK_FRAME_LEN;
-use vouchsafe_protocol::link::{EnclaveState, LinkHello, StorageFailure, StorageReply, StorageRequest};
+use vouchsafe_protocol::link::{
+    EnclaveState, LinkHello, StorageFailure, StorageReply, StorageRequest, StreamId,
+};
+use vouchsafe_protocol::log::{Action, KvOperation};
 use vouchsafe_protocol::policy::{Allow, Capability, RefusalDetail, Role};
 
 const SECRET: &[u8] = b"a value that the host must never see";
@@ -266,4 +274,97 @@ async fn v8_a_host_that_cuts_or_replaces_the_link_does_not_undo_a_seal() {
         }
         assert_eq!(running.exit().await, Exit::Sealed, "{attack:?}");
     }
+}
+
+#[tokio::test]
+async fn h6_a_vault_whose_journal_is_ahead_of_the_wall_clock_still_admits() {
+    let bench = Bench::new();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    bench.make_vault_at(now + 600);
+    let running = bench.restart().await;
+    running.serving().await;
+    let front = Front::start(bench.socket()).await;
+    let name = "root".parse().unwrap();
+    let expect = Expect::DangerousTrustOnFirstUse { anchors: &bench.anchors() };
+    let asked = vouchsafe_client::introduce_operator(front.endpoint(), expect, &name, &bench.operator).await;
+    // The vault grants. Only this client, whose clock stands where the wall's does, finds the identity too young.
+    let error = asked.unwrap_err();
+    assert!(matches!(error, IntroduceError::Grant(_)), "{error:?}");
+}
+
+/// Writes one value after another until the vault refuses; the paths of those that were acknowledged.
+async fn write_until_the_end(
+    session: Session,
+    writer: usize,
+    written: Arc<watch::Sender<usize>>,
+) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    loop {
+        let path = format!("kv/billing/{writer}-{}", acknowledged.len());
+        if session.kv().put(&path, secret(), Cas::Any).await.is_err() {
+            return acknowledged;
+        }
+        acknowledged.push(path);
+        written.send_modify(|written| *written += 1);
+    }
+}
+
+async fn read_until_the_end(session: Session) {
+    while session.kv().get("kv/billing/first").await.is_ok() {}
+}
+
+/// Says hello until nobody answers; every hello and every session goes through the core's lock.
+async fn introduce_until_the_end(bench: Arc<Bench>) {
+    let hello = bench.hello();
+    while let Some(reply) = bench.try_ask(&hello).await {
+        if !matches!(reply, IntroductionReply::Offer(_)) {
+            return;
+        }
+    }
+}
+
+/// The actions of a stream, in order.
+fn actions(key: &Arc<Key32>, stream: StreamId, frames: &[Vec<u8>]) -> Vec<Action> {
+    let mut reader = AuditReader::new(Arc::clone(key), stream);
+    let opened = frames.iter().flat_map(|frame| reader.open(frame).unwrap().entries);
+    opened.map(|entry| entry.action).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h3_h4_the_end_of_an_epoch_comes_last_and_every_write_before_it_is_acknowledged_and_kept() {
+    let mut scene = Scene::new().await;
+    scene.operator.kv().put("kv/billing/first", secret(), Cas::Any).await.unwrap();
+    let written = Arc::new(watch::Sender::new(0));
+    let (mut writers, mut others) = (JoinSet::new(), JoinSet::new());
+    for writer in 0..3 {
+        let session = operator(&scene.bench, &scene.front, &mut scene.pin).await;
+        writers.spawn(write_until_the_end(session, writer, Arc::clone(&written)));
+        others.spawn(read_until_the_end(scene.agent().await));
+    }
+    let Scene { bench, running, front, mut pin, operator: first } = scene;
+    let bench = Arc::new(bench);
+    others.spawn(introduce_until_the_end(Arc::clone(&bench)));
+    written.subscribe().wait_for(|written| *written >= 30).await.unwrap();
+    assert_eq!(running.stop().await, Exit::Stopped);
+    drop(first);
+    let acknowledged: Vec<String> = writers.join_all().await.into_iter().flatten().collect();
+    others.join_all().await;
+    let left = bench.disk.files().clone();
+
+    let running = bench.restart().await;
+    running.serving().await;
+    let operator = operator(&bench, &front, &mut pin).await;
+    let agent = agent(&bench, &front, &mut pin).await;
+    for path in &acknowledged {
+        assert_eq!(agent.kv().get(path).await.unwrap().value.expose_secret(), SECRET);
+    }
+    let key = Arc::new(operator.audit().key().await.unwrap());
+    let journal = actions(&key, StreamId::Journal, &left.streams[&StreamId::Journal]);
+    let put = |action: &&Action| matches!(action, Action::Kv { operation: KvOperation::Put, .. });
+    assert_eq!(journal.iter().filter(put).count(), acknowledged.len() + 1, "the first one, too");
+    let Some(Action::EpochEnd { epoch, access_size, .. }) = journal.last() else {
+        panic!("the last record is {:?}", journal.last())
+    };
+    let access = StreamId::Access { epoch: *epoch };
+    assert_eq!(actions(&key, access, &left.streams[&access]).len() as u64, *access_size);
 }

@@ -13,9 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::P256Key;
+use vouchsafe_enclave::{Genesis, KernelPorts, PlatformName};
 use vouchsafe_enclave_runtime::config::{Address, Limits};
 use vouchsafe_enclave_runtime::{Enclave, Exit};
+use vouchsafe_platform::{Attester, Platform};
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::frame;
@@ -23,7 +26,7 @@ use vouchsafe_protocol::introduction::{
     Hello, InitRequest, IntroductionReply, IntroductionRequest, OperatorKey, Subject, VERSION,
 };
 use vouchsafe_protocol::limits::{INTRODUCTION_FRAME_LEN, LINK_FRAME_LEN};
-use vouchsafe_protocol::link::{EnclaveState, LinkHello};
+use vouchsafe_protocol::link::{EnclaveState, LinkHello, StorageRequest};
 use vouchsafe_protocol::refusal::RefusalCode;
 
 use self::host::{Disk, FakeHost};
@@ -103,6 +106,25 @@ impl Bench {
         Anchors { amd: AmdAnchors::Simulated(vec![self.machine.root()]), tpm: vec![] }
     }
 
+    /// A vault that another process made at this time and left in a crash; nothing runs.
+    pub fn make_vault_at(&self, now_secs: u64) {
+        let mut machine = self.machine.clone();
+        let entropy = Key32::fill_with(|bytes| machine.entropy(bytes)).unwrap();
+        let genesis =
+            Genesis::new(self.init_request(), PlatformName::Sim, &entropy, &mut KernelPorts).unwrap();
+        let sealed = machine.seal(genesis.root()).unwrap();
+        let counter = machine.counter().unwrap();
+        let (record, unattested) = genesis.start(sealed, counter, now_secs, &mut KernelPorts).unwrap();
+        let evidence = machine.evidence(&unattested.statement(), &[]).unwrap();
+        let mut core = unattested.attest(evidence);
+        while let Some(cut) = core.cut().unwrap() {
+            let reply = self.disk.answer(&StorageRequest::Append(cut.appends));
+            cut.ticket.stored(&reply).unwrap();
+        }
+        self.disk.answer(&StorageRequest::WriteBoot(record.encode().unwrap()));
+        machine.increment().unwrap();
+    }
+
     pub async fn init(&self) -> Option<IntroductionReply> {
         self.ask(&IntroductionRequest::Init(self.init_request())).await
     }
@@ -116,6 +138,15 @@ impl Bench {
     pub async fn ask(&self, request: &IntroductionRequest) -> Option<IntroductionReply> {
         let mut stream = self.open(LinkHello::Introduce).await;
         send(&mut stream, &codec::encode(request).unwrap()).await;
+        receive(&mut stream).await
+    }
+
+    /// The same of an enclave that may be gone.
+    pub async fn try_ask(&self, request: &IntroductionRequest) -> Option<IntroductionReply> {
+        let mut stream = UnixStream::connect(self.socket()).await.ok()?;
+        for body in [codec::encode(&LinkHello::Introduce).unwrap(), codec::encode(request).unwrap()] {
+            stream.write_all(&frame::enclose(&body, LINK_FRAME_LEN).unwrap()).await.ok()?;
+        }
         receive(&mut stream).await
     }
 
