@@ -213,3 +213,50 @@ pub(crate) fn rfc3339(secs: u64) -> String {
         .and_then(|at| at.format(&format).ok())
         .unwrap_or_else(|| format!("{secs} s after 1970"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::failure::Failure;
+
+    fn pin(dir: &Path) -> Pin {
+        let text = format!(
+            "version = 1\nvault_id = \"vault-{zeros}\"\n\n[platform.tpm]\nak_name = \"{name}\"\n\n\
+             [platform.tpm.pcrs]\n7 = \"{zeros}\"\n\n[anchors]\namd = \"built-in\"\n",
+            zeros = "0".repeat(64),
+            name = "0".repeat(68),
+        );
+        let path = dir.join("given.toml");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        Pin::load(path).unwrap()
+    }
+
+    #[test]
+    fn a_checkpoint_that_cannot_be_kept_is_told_after_the_outcome() {
+        let dir = tempfile::tempdir().unwrap();
+        let pin = pin(dir.path());
+        // Where the directory should be there is a file.
+        let home = Home::locate(Some(&dir.path().join("given.toml"))).unwrap();
+        let closed = Err(anyhow::anyhow!("not told: the first failure is"));
+        let failure = Failure::of(&Concluded::new(&home, pin, closed).late.unwrap_err());
+        assert_eq!(failure.code, "checkpoint-not-kept");
+        assert!(failure.message.starts_with("the vault has done this"), "{}", failure.message);
+        assert!(failure.hint.unwrap().starts_with("do not repeat"));
+    }
+
+    #[test]
+    fn a_pin_that_has_learnt_nothing_is_not_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::locate(Some(dir.path())).unwrap();
+        let pin = pin(dir.path());
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        home.save_pin(&pin).unwrap();
+        // A directory that a write would refuse.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(Concluded::new(&home, pin, Ok(())).late.is_ok());
+    }
+}

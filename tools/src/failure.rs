@@ -266,6 +266,11 @@ fn vault_code(error: &VaultError) -> &'static str {
 
 const INTRODUCE_AGAIN: &str = "run 'vouchsafe introduce' again for a new identity";
 
+/// Whether the vault says that there is no such thing.
+pub(crate) fn is_not_found(error: &RequestError) -> bool {
+    matches!(error, RequestError::Refused(refusal) if refusal.code == RefusalCode::NotFound)
+}
+
 /// Stable text of a code: its name in kebab case.
 pub(crate) fn code_of(code: RefusalCode) -> String {
     kebab(&format!("{code:?}"))

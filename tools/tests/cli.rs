@@ -62,7 +62,9 @@ fn failure(dir: &Path, arguments: &[&str], exit: i32) -> Value {
     assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {}", stderr(&output));
     assert!(output.stdout.is_empty(), "{arguments:?} wrote to standard output");
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(error.as_object().unwrap().len(), 1);
+    // What it is about is said as soon as a vault is known.
+    let pinned = dir.join(".vouchsafe/pin.toml").exists() && error.get("simulated").is_some();
+    assert_eq!(error.as_object().unwrap().len(), 1 + usize::from(pinned));
     let error = error["error"].clone();
     assert!(!error["message"].as_str().unwrap().is_empty());
     error
@@ -148,6 +150,59 @@ fn without_a_vault_or_a_key_each_command_says_what_is_missing() {
 }
 
 #[test]
+fn a_path_outside_of_kv_says_where_secrets_are() {
+    let dir = TempDir::new().unwrap();
+    let error = failure(dir.path(), &["kv", "put", "demo/x", "value"], 2);
+    assert!(
+        error["message"].as_str().unwrap().contains("it must begin with kv/, as in kv/demo/x"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_usage_message_is_whole_in_json() {
+    let dir = TempDir::new().unwrap();
+    let error = failure(dir.path(), &["kv", "put"], 2);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("<PATH>") && message.contains("<VALUE>"), "{message}");
+}
+
+#[test]
+fn a_receipt_that_cannot_be_kept_is_told_before_anybody_is_asked() {
+    let dir = TempDir::new().unwrap();
+    for receipt in ["/no/such/directory/x.receipt", "/proc"] {
+        let error = failure(dir.path(), &["kv", "put", "kv/x", "value", "--receipt", receipt], 1);
+        assert!(error["message"].as_str().unwrap().contains("no receipt can be kept"), "{error}");
+    }
+}
+
+#[test]
+fn a_damaged_pin_says_whom_to_ask() {
+    let dir = TempDir::new().unwrap();
+    pin(dir.path());
+    fs::write(dir.path().join(".vouchsafe/pin.toml"), "version = 1\n").unwrap();
+    let error = failure(dir.path(), &["pin", "show"], 1);
+    assert_eq!(error["code"], "malformed-pin");
+    assert!(error["hint"].as_str().unwrap().contains("operator"), "{error}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let dir = TempDir::new().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vouchsafe"))
+        .args(["completion", "bash"])
+        .env("HOME", dir.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(stderr(&output), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn a_malformed_policy_is_refused_with_file_line_and_reason() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("bad.toml");
@@ -156,6 +211,8 @@ fn a_malformed_policy_is_refused_with_file_line_and_reason() {
     let error = failure(dir.path(), &["role", "apply", path.to_str().unwrap()], 1);
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("bad.toml:4:"), "{message}");
+    assert_eq!(error["code"], "policy");
+    assert!(error["hint"].is_string());
 
     let missing = dir.path().join("none.toml");
     let error = failure(dir.path(), &["role", "apply", missing.to_str().unwrap()], 1);
@@ -198,6 +255,9 @@ fn a_missing_tpm_says_what_to_do() {
     let arguments = ["introduce", "--role", "x", "--platform", "tpm", "--tcti", "device:/dev/no-such-tpm"];
     let error = failure(dir.path(), &arguments, 1);
     assert_eq!(error["code"], "platform");
+    let output = vouchsafe(dir.path(), &[&["--output", "json"], &arguments[..]].concat());
+    let whole: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(whole["simulated"], false);
     assert!(error["message"].as_str().unwrap().contains("/dev/no-such-tpm"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains("--tcti"));
 }

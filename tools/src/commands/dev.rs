@@ -75,7 +75,7 @@ pub(crate) async fn run(args: DevArgs, dir: Option<PathBuf>, format: Format) -> 
     let sockets = private_temporary("vouchsafe-")?;
 
     let (mut children, connection) = tokio::select! {
-        started = during("starting a vault", Children::start(&home, sockets.path(), args.listen)) => started?,
+        started = during("starting a vault", Children::start(&home, sockets.path(), args.listen, dir.is_some())) => started?,
         () = stop.asked() => return Ok(()),
     };
     let served = tokio::select! {
@@ -204,7 +204,13 @@ struct Children {
 }
 
 impl Children {
-    async fn start(home: &Home, sockets: &Path, listen: std::net::SocketAddr) -> Result<(Self, Connection)> {
+    /// `kept`: whether the directory outlives this program.
+    async fn start(
+        home: &Home,
+        sockets: &Path,
+        listen: std::net::SocketAddr,
+        kept: bool,
+    ) -> Result<(Self, Connection)> {
         let link = format!("unix:{}", sockets.join("enclave.sock").display());
         let path = |name: &str| home.path().join(name).into_os_string();
         let mut enclave = Child::start(
@@ -217,7 +223,7 @@ impl Children {
                 "--sim-dir".into(),
                 path("sim"),
             ],
-            &home.path().join("enclave.log"),
+            (&home.path().join("enclave.log"), kept),
         )?;
         enclave.listening(START).await?;
         let mut host = Child::start(
@@ -232,7 +238,7 @@ impl Children {
                 "--data".into(),
                 path("host"),
             ],
-            &home.path().join("host.log"),
+            (&home.path().join("host.log"), kept),
         )?;
         let line = match host.listening(START).await {
             Ok(line) => line,

@@ -8,10 +8,10 @@ use serde_json::json;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::kv::{Cas, KvMetadata, KvState, KvVersion};
-use vouchsafe_protocol::path::Path;
+use vouchsafe_protocol::path::{Path, PathError};
 
 use crate::context::{Context, Conversation, Speaker, rfc3339};
-use crate::failure::Problem;
+use crate::failure::{Problem, is_not_found};
 use crate::home::write_private;
 use crate::input;
 use crate::output::Output;
@@ -26,6 +26,7 @@ pub(crate) enum KvCommand {
     )]
     Delete {
         /// The secret
+        #[arg(value_parser = secret_path)]
         path: Path,
         /// Versions [default: the current one]
         #[arg(long = "version", value_name = "N")]
@@ -37,6 +38,7 @@ pub(crate) enum KvCommand {
     #[command(after_help = "Examples:\n  vouchsafe kv destroy kv/billing/db --version 1 --version 2")]
     Destroy {
         /// The secret
+        #[arg(value_parser = secret_path)]
         path: Path,
         /// Versions
         #[arg(long = "version", value_name = "N", required = true)]
@@ -52,6 +54,7 @@ pub(crate) enum KvCommand {
     )]
     Get {
         /// The secret
+        #[arg(value_parser = secret_path)]
         path: Path,
         /// Version [default: the current one]
         #[arg(long, value_name = "N")]
@@ -66,6 +69,7 @@ pub(crate) enum KvCommand {
     #[command(after_help = "Examples:\n  vouchsafe kv list kv/billing")]
     List {
         /// The prefix
+        #[arg(value_parser = prefix_path)]
         prefix: Path,
         #[command(flatten)]
         who: Who,
@@ -74,6 +78,7 @@ pub(crate) enum KvCommand {
     #[command(after_help = "Examples:\n  vouchsafe kv metadata kv/billing/db")]
     Metadata {
         /// The secret
+        #[arg(value_parser = secret_path)]
         path: Path,
         #[command(flatten)]
         who: Who,
@@ -84,6 +89,7 @@ pub(crate) enum KvCommand {
         A value on the command line can be seen by other users of the machine; prefer '-' or '@FILE'.")]
     Put {
         /// The secret
+        #[arg(value_parser = secret_path)]
         path: Path,
         /// The value: '-' for standard input, '@FILE' for a file, anything else is the value itself
         value: String,
@@ -100,6 +106,7 @@ pub(crate) enum KvCommand {
     #[command(after_help = "Examples:\n  vouchsafe kv undelete kv/billing/db --version 3")]
     Undelete {
         /// The secret
+        #[arg(value_parser = secret_path)]
         path: Path,
         /// Versions
         #[arg(long = "version", value_name = "N", required = true)]
@@ -245,7 +252,12 @@ async fn get(
             None => session.kv().get(path.as_str()).await,
         }
     };
-    let read = during("reading", reading).await.with_context(|| format!("'{path}' was not read"));
+    let read = during("reading", reading).await.map_err(|error| match version {
+        Some(version) if is_not_found(&error) => {
+            anyhow::Error::new(error).context(no_such_version(path, version))
+        }
+        _ => anyhow::Error::new(error).context(format!("'{path}' was not read")),
+    });
     let ((secret, proven), end) = conversation.conclude(&context.home, read).await?;
     let end = end.and(|| keep(receipt.as_ref(), &proven.receipt));
     let json = json!({
@@ -292,6 +304,21 @@ async fn metadata(path: &Path, conversation: Conversation, context: &Context) ->
         })).collect::<Vec<_>>(),
     });
     Ok(Output::new(format!("{path}, current version {current}\n{table}"), json).after(end))
+}
+
+fn no_such_version(path: &Path, version: u64) -> Problem {
+    Problem::new("refused.not-found", format!("'{path}' has no version {version}"))
+        .hint(format!("'vouchsafe kv metadata {path}' shows the versions that there are"))
+}
+
+/// Everything of this engine is below `kv/`; the vault would refuse the rest without saying so.
+fn secret_path(text: &str) -> Result<Path, String> {
+    let path: Path = text.parse().map_err(|error: PathError| error.to_string())?;
+    if text.starts_with("kv/") { Ok(path) } else { Err(format!("it must begin with kv/, as in kv/{text}")) }
+}
+
+fn prefix_path(text: &str) -> Result<Path, String> {
+    if text == "kv" { text.parse().map_err(|error: PathError| error.to_string()) } else { secret_path(text) }
 }
 
 /// A file for a receipt that can be written, as far as that can be known before.

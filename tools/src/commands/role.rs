@@ -9,7 +9,7 @@ use vouchsafe_client::policy;
 use vouchsafe_protocol::id::RoleName;
 
 use crate::context::Context;
-use crate::failure::kebab;
+use crate::failure::{Problem, is_not_found, kebab};
 use crate::output::Output;
 
 /// Subcommands.
@@ -52,7 +52,14 @@ pub(crate) async fn run(command: RoleCommand, context: &Context) -> Result<Outpu
         RoleCommand::Show { name } => {
             let conversation = context.as_operator(None).await?;
             let role = conversation.session.roles().show(&name).await;
-            let role = role.with_context(|| format!("cannot show role '{name}'"));
+            let role = role.map_err(|error| match is_not_found(&error) {
+                true => {
+                    let missing = Problem::new("refused.not-found", format!("there is no role '{name}'"));
+                    anyhow::Error::new(error)
+                        .context(missing.hint("'vouchsafe role list' lists those there are"))
+                }
+                false => anyhow::Error::new(error).context(format!("cannot show role '{name}'")),
+            });
             let (role, end) = conversation.conclude(&context.home, role).await?;
             let shown = readable(serde_json::to_value(&role)?);
             let text = toml::to_string_pretty(&shown)?;

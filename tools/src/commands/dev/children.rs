@@ -53,12 +53,18 @@ pub(super) struct Child {
     process: tokio::process::Child,
     stdout: Option<ChildStdout>,
     log: PathBuf,
+    /// Whether the log is still there when an error is read: not in a temporary directory.
+    log_stays: bool,
 }
 
 impl Child {
     /// Starts it in a process group of its own: Ctrl-C reaches this program alone, which stops its children in
     /// order. Its standard error goes to the log.
-    pub(super) fn start(program: &Program, arguments: &[OsString], log: &Path) -> Result<Self> {
+    pub(super) fn start(
+        program: &Program,
+        arguments: &[OsString],
+        (log, log_stays): (&Path, bool),
+    ) -> Result<Self> {
         let Program(path) = program;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let errors = File::options()
@@ -76,7 +82,7 @@ impl Child {
             .spawn()
             .with_context(|| format!("cannot start {}", path.display()))?;
         let stdout = process.stdout.take();
-        Ok(Self { name, process, stdout, log: log.to_owned() })
+        Ok(Self { name, process, stdout, log: log.to_owned(), log_stays })
     }
 
     /// Waits for its line `listening {...}`.
@@ -124,6 +130,10 @@ impl Child {
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default().join("\n  ");
         let message = format!("{} {what}\n  {last}", self.name);
-        Problem::new("child-died", message).hint(format!("its log: {}", self.log.display())).into()
+        let problem = Problem::new("child-died", message);
+        match self.log_stays {
+            true => problem.hint(format!("its log: {}", self.log.display())).into(),
+            false => problem.hint("run it with --dir DIR to keep its log").into(),
+        }
     }
 }
