@@ -298,12 +298,12 @@ impl Journal {
         leaves.iter().for_each(|leaf| self.access_tree.push(*leaf));
     }
 
-    /// The checkpoint of the journal as far as it is cut, and the proof that it extends an older tree.
-    pub fn consistency(&self, from_size: u64) -> Option<(Vec<u8>, Vec<Hash>, Durable)> {
+    /// The checkpoint of the journal as far as it is cut, and the proof that it extends an older tree. What is cut
+    /// need not be durable yet: a reply that shows it waits for [`Self::need`].
+    pub fn consistency(&self, from_size: u64) -> Option<(Vec<u8>, Vec<Hash>)> {
         let proof =
             if from_size == 0 { Vec::new() } else { self.journal_tree.consistency_proof(from_size)? };
-        let need = Durable { journal: self.journal.cut_leaves(), access: 0 };
-        Some((self.checkpoint(), proof, need))
+        Some((self.checkpoint(), proof))
     }
 
     /// A checkpoint of the journal as far as it is cut.

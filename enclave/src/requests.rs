@@ -68,7 +68,7 @@ impl Core {
     fn decide(&self, subject: &IdentitySubject, request: Request, now: u64) -> Result<Decided, Refusal> {
         match (subject, request) {
             (_, Request::Checkpoint { from_size }) => {
-                let (note, proof, _) = self.journal().consistency(from_size).ok_or(RefusalCode::NotFound)?;
+                let (note, proof) = self.journal().consistency(from_size).ok_or(RefusalCode::NotFound)?;
                 Ok(Decided::look(Reply::Checkpoint { note, proof })?)
             }
             (_, Request::Kv(request)) => Ok(self.decide_kv(subject, request, now)?),
