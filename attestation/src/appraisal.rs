@@ -19,7 +19,7 @@ use crate::cache::ChainCache;
 use crate::error::AppraisalError;
 use crate::snp::report::{Report, SigningKey};
 use crate::snp::rules as snp_rules;
-use crate::snp::verify::ReadEvidence;
+use crate::snp::verify::ReadReport;
 use crate::statement::StatementPreimage;
 use crate::tpm::ak::{AttestationKey, parse_ak};
 use crate::tpm::attest::{ClockInfo, Quote};
@@ -132,7 +132,8 @@ pub struct TpmClaims {
 /// Appraises an agent's evidence over `statement` by the rules of a role; any one rule suffices. `now` is in
 /// seconds since 1970.
 ///
-/// Steps, cheap ones first: 1. lengths, versions, structure; 2. the statement, whole; 3. the rules, on claims
+/// Steps, cheap ones first: 1. lengths, versions, structure of report or quote; 2. the statement, whole, and only
+/// then the structure of certificates; 3. the rules, on claims
 /// that are not verified yet; 4. chains and signatures. TPM evidence needs proof that its very key is resident.
 ///
 /// # Errors
@@ -227,11 +228,12 @@ fn appraise_snp(
     cache: &mut ChainCache,
 ) -> Result<Appraisal, AppraisalError> {
     // Step 1.
-    let read = ReadEvidence::read(evidence, anchors.amd(), cache).map_err(AppraisalError::Snp)?;
-    // Step 2.
+    let read = ReadReport::read(evidence).map_err(AppraisalError::Snp)?;
+    // Step 2. Before the certificates are hashed and parsed: junk is refused for the price of one SHA-512.
     if read.report().report_data != question.statement.snp_report_data() {
         return Err(AppraisalError::Statement);
     }
+    let read = read.with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3. The product is the one the certificate claims; `verify` compares it with CPUID.
     let product = read.vek().product;
     let (rule, accept) = first_accepting(

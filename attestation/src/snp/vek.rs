@@ -54,25 +54,25 @@ impl AmdExtension {
     /// What follows 1.3.6.1.4.1.3704.1. in the object identifier.
     #[must_use]
     pub fn suffix(self) -> &'static str {
-        match self {
-            Self::StructVersion => "1",
-            Self::ProductName => "2",
-            Self::BlSpl => "3.1",
-            Self::TeeSpl => "3.2",
-            Self::SnpSpl => "3.3",
-            Self::Spl4 => "3.4",
-            Self::Spl5 => "3.5",
-            Self::Spl6 => "3.6",
-            Self::Spl7 => "3.7",
-            Self::UcodeSpl => "3.8",
-            Self::FmcSpl => "3.9",
-            Self::HwId => "4",
-            Self::CspId => "5",
-        }
+        self.oid().trim_start_matches("1.3.6.1.4.1.3704.1.")
     }
 
-    fn oid(self) -> String {
-        format!("1.3.6.1.4.1.3704.1.{}", self.suffix())
+    fn oid(self) -> &'static str {
+        match self {
+            Self::StructVersion => "1.3.6.1.4.1.3704.1.1",
+            Self::ProductName => "1.3.6.1.4.1.3704.1.2",
+            Self::BlSpl => "1.3.6.1.4.1.3704.1.3.1",
+            Self::TeeSpl => "1.3.6.1.4.1.3704.1.3.2",
+            Self::SnpSpl => "1.3.6.1.4.1.3704.1.3.3",
+            Self::Spl4 => "1.3.6.1.4.1.3704.1.3.4",
+            Self::Spl5 => "1.3.6.1.4.1.3704.1.3.5",
+            Self::Spl6 => "1.3.6.1.4.1.3704.1.3.6",
+            Self::Spl7 => "1.3.6.1.4.1.3704.1.3.7",
+            Self::UcodeSpl => "1.3.6.1.4.1.3704.1.3.8",
+            Self::FmcSpl => "1.3.6.1.4.1.3704.1.3.9",
+            Self::HwId => "1.3.6.1.4.1.3704.1.4",
+            Self::CspId => "1.3.6.1.4.1.3704.1.5",
+        }
     }
 }
 
@@ -133,7 +133,7 @@ impl VekCertificate {
 /// An IA5String such as "Milan-B0", "Milan", "Genoa" or "Turin".
 fn product(certificate: &Certificate) -> Result<Product, VekError> {
     let malformed = VekError::Extension { extension: AmdExtension::ProductName };
-    let text = match certificate.extension(&AmdExtension::ProductName.oid()) {
+    let text = match certificate.extension(AmdExtension::ProductName.oid()) {
         Some([0x16, len, text @ ..]) if usize::from(*len) == text.len() && text.len() < 128 => text,
         _ => return Err(malformed),
     };
@@ -151,7 +151,7 @@ fn tcb(certificate: &Certificate, product: Product) -> Result<RawTcb, VekError> 
     let version = |extension| component(certificate, extension);
     Ok(RawTcb(match product {
         Product::Milan | Product::Genoa => {
-            if certificate.extension(&FmcSpl.oid()).is_some() {
+            if certificate.extension(FmcSpl.oid()).is_some() {
                 return Err(VekError::Extension { extension: FmcSpl });
             }
             [
@@ -167,7 +167,7 @@ fn tcb(certificate: &Certificate, product: Product) -> Result<RawTcb, VekError> 
         }
         Product::Turin => {
             // Turin has no byte for spl_4; a certificate that has one must leave it zero.
-            if certificate.extension(&Spl4.oid()).is_some() && version(Spl4)? != 0 {
+            if certificate.extension(Spl4.oid()).is_some() && version(Spl4)? != 0 {
                 return Err(VekError::Extension { extension: Spl4 });
             }
             [
@@ -186,7 +186,7 @@ fn tcb(certificate: &Certificate, product: Product) -> Result<RawTcb, VekError> 
 
 /// A DER INTEGER from 0 to 255 in its one shortest form.
 fn component(certificate: &Certificate, extension: AmdExtension) -> Result<u8, VekError> {
-    match certificate.extension(&extension.oid()) {
+    match certificate.extension(extension.oid()) {
         Some([2, 1, value @ 0..=0x7f]) | Some([2, 2, 0, value @ 0x80..=0xff]) => Ok(*value),
         _ => Err(VekError::Extension { extension }),
     }
@@ -195,12 +195,12 @@ fn component(certificate: &Certificate, extension: AmdExtension) -> Result<u8, V
 /// The hardware id stands in the extension without a DER header: 64 bytes, 8 on Turin.
 fn chip_id(certificate: &Certificate, kind: SigningKey, product: Product) -> Result<[u8; 64], VekError> {
     let malformed = VekError::Extension { extension: AmdExtension::HwId };
-    let found = certificate.extension(&AmdExtension::HwId.oid());
+    let found = certificate.extension(AmdExtension::HwId.oid());
     let mut chip_id = [0; 64];
     match (kind, found) {
         (SigningKey::Vlek, None) => {
             certificate
-                .extension(&AmdExtension::CspId.oid())
+                .extension(AmdExtension::CspId.oid())
                 .ok_or(VekError::Extension { extension: AmdExtension::CspId })?;
         }
         (SigningKey::Vcek, Some(id)) => {

@@ -86,6 +86,57 @@ impl SnpError {
     }
 }
 
+/// A report whose certificate was not looked at yet. A report over another statement, or of a version that no rule
+/// takes, is refused here: hashing and parsing certificates costs ten times as much as parsing a report.
+#[derive(Debug)]
+pub struct ReadReport<'a> {
+    evidence: &'a SnpEvidence,
+    signed: &'a [u8],
+    report: Report,
+}
+
+impl<'a> ReadReport<'a> {
+    /// Parses the report of some evidence, and nothing else.
+    ///
+    /// # Errors
+    /// [`SnpError::Report`].
+    pub fn read(evidence: &'a SnpEvidence) -> Result<Self, SnpError> {
+        let bytes = &evidence.report;
+        let report = Report::parse(bytes).map_err(SnpError::Report)?;
+        let signed =
+            bytes.get(..SIGNED_LEN).ok_or(SnpError::Report(ReportError::Length { len: bytes.len() }))?;
+        Ok(Self { evidence, signed, report })
+    }
+
+    /// The report's claims, unverified.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Parses the VEK certificate, unless its chain is in the cache.
+    ///
+    /// # Errors
+    /// [`SnpError::Vek`].
+    pub fn with_vek(self, roots: &AmdRoots, cache: &ChainCache) -> Result<ReadEvidence<'a>, SnpError> {
+        let Self { evidence, signed, report } = self;
+        let SnpEvidence { report: _, vek, intermediate } = evidence;
+        let intermediate = intermediate.as_deref();
+        // Whether an intermediate was offered is told apart from an empty one by its own part.
+        let present: &[u8] = if intermediate.is_some() { &[1] } else { &[0] };
+        let key = digest::preimage(
+            "vouchsafe/1/vek-chain",
+            &[roots.digest(), vek, present, intermediate.unwrap_or_default()],
+        );
+        let cache_key = digest::sha256(&[&key]);
+        let vek = match cache.get(&cache_key) {
+            Some(chain) => Vek::Cached(chain.clone()),
+            None => Vek::Offered(Box::new(VekCertificate::parse(vek).map_err(SnpError::Vek)?)),
+        };
+        Ok(ReadEvidence { signed, report, vek, intermediate, cache_key })
+    }
+}
+
 /// A report with the certificate beside it: read, compared with each other, and not yet verified. What policy
 /// says of its claims is checked now.
 #[derive(Debug)]
@@ -104,30 +155,12 @@ enum Vek {
 }
 
 impl<'a> ReadEvidence<'a> {
-    /// Reads evidence.
-    ///
-    /// Steps: 1. parse the report; 2. parse the VEK certificate, unless its chain is in the cache.
+    /// Reads evidence: first the report ([`ReadReport::read`]), then its certificate ([`ReadReport::with_vek`]).
     ///
     /// # Errors
     /// [`SnpError::Report`], [`SnpError::Vek`].
     pub fn read(evidence: &'a SnpEvidence, roots: &AmdRoots, cache: &ChainCache) -> Result<Self, SnpError> {
-        let SnpEvidence { report, vek, intermediate } = evidence;
-        let parsed = Report::parse(report).map_err(SnpError::Report)?;
-        let signed =
-            report.get(..SIGNED_LEN).ok_or(SnpError::Report(ReportError::Length { len: report.len() }))?;
-        let intermediate = intermediate.as_deref();
-        // Whether an intermediate was offered is told apart from an empty one by its own part.
-        let present: &[u8] = if intermediate.is_some() { &[1] } else { &[0] };
-        let key = digest::preimage(
-            "vouchsafe/1/vek-chain",
-            &[roots.digest(), vek, present, intermediate.unwrap_or_default()],
-        );
-        let cache_key = digest::sha256(&[&key]);
-        let vek = match cache.get(&cache_key) {
-            Some(chain) => Vek::Cached(chain.clone()),
-            None => Vek::Offered(Box::new(VekCertificate::parse(vek).map_err(SnpError::Vek)?)),
-        };
-        Ok(Self { signed, report: parsed, vek, intermediate, cache_key })
+        ReadReport::read(evidence)?.with_vek(roots, cache)
     }
 
     /// The report's claims, unverified.
