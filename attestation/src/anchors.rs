@@ -3,6 +3,7 @@
 use vouchsafe_protocol::anchors::Anchors;
 use vouchsafe_protocol::id::{AnchorClass, AnchorName};
 use vouchsafe_protocol::limits::CERTIFICATES;
+use vouchsafe_protocol::policy::TpmKind;
 
 use crate::snp::roots::{AmdRoots, RootsError};
 use crate::x509::{Certificate, CertificateError};
@@ -58,6 +59,7 @@ pub struct TrustAnchors {
 pub(crate) struct TpmAnchorSet {
     pub(crate) name: AnchorName,
     pub(crate) class: AnchorClass,
+    pub(crate) kind: TpmKind,
     pub(crate) certificates: Vec<Certificate>,
 }
 
@@ -96,7 +98,7 @@ impl TrustAnchors {
                 }
                 certificates.push(certificate);
             }
-            sets.push(TpmAnchorSet { name, class: set.class, certificates });
+            sets.push(TpmAnchorSet { name, class: set.class, kind: set.kind, certificates });
         }
         Ok(Self { amd, tpm: sets, class: anchors.class() })
     }

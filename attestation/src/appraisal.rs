@@ -10,15 +10,16 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, PcrValue, SnpEvidence, TpmEvidence};
 use vouchsafe_protocol::id::{AnchorClass, AnchorName};
 use vouchsafe_protocol::policy::{
-    Accept, ChipId, ChipRule, LaunchDigest, Permission, Product, SnpAccept, Tcb, TpmAccept, TpmPin,
+    Accept, ChipId, ChipRule, LaunchDigest, Permission, Product, SnpAccept, Tcb, TpmAccept, TpmKind, TpmPin,
     VaultPlatformPin,
 };
 
 use crate::anchors::TrustAnchors;
 use crate::cache::ChainCache;
+use crate::collateral::Collateral;
 use crate::error::AppraisalError;
 use crate::snp::report::{Report, SigningKey};
-use crate::snp::rules as snp_rules;
+use crate::snp::rules::{self as snp_rules, Claimed, Warning};
 use crate::snp::verify::ReadReport;
 use crate::statement::StatementPreimage;
 use crate::tpm::ak::{AttestationKey, parse_ak};
@@ -28,6 +29,17 @@ use crate::tpm::quote::{Expected, PcrValues, QuoteError, verify_quote};
 use crate::tpm::residency::ResidentAk;
 use crate::tpm::rules as tpm_rules;
 use crate::tpm::signature::QuoteSignature;
+
+/// What evidence is judged by, beside rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Roots.
+    pub anchors: &'a TrustAnchors,
+    /// What endorses evidence and did not come with it.
+    pub collateral: &'a Collateral,
+    /// The time, in seconds since 1970.
+    pub now_unix_secs: u64,
+}
 
 /// What is known of the TPM behind a quote.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +63,8 @@ pub struct Appraisal {
     pub platform_id: PlatformId,
     /// Index of the rule that accepted it; 0 for a pin.
     pub rule: usize,
+    /// What was accepted for the sake of a rollout, and will not be for long.
+    pub warnings: Vec<Warning>,
     /// What was shown.
     pub claims: Claims,
 }
@@ -72,6 +86,8 @@ pub enum PlatformClass {
     Tpm {
         /// Set.
         anchor: AnchorName,
+        /// Kind of TPM that the set stands for.
+        kind: TpmKind,
     },
     /// A TPM whose attestation key is pinned.
     TpmPinned,
@@ -129,8 +145,7 @@ pub struct TpmClaims {
     pub firmware_version: u64,
 }
 
-/// Appraises an agent's evidence over `statement` by the rules of a role; any one rule suffices. `now` is in
-/// seconds since 1970.
+/// Appraises an agent's evidence over `statement` by the rules of a role; any one rule suffices.
 ///
 /// Steps, cheap ones first: 1. lengths, versions, structure of report or quote; 2. the statement, whole, and only
 /// then the structure of certificates; 3. the rules, on claims
@@ -138,14 +153,12 @@ pub struct TpmClaims {
 ///
 /// # Errors
 /// [`AppraisalError`]; where several rules of the evidence's kind refuse it, the refusal that got furthest.
-#[expect(clippy::too_many_arguments, reason = "each is a different kind of thing, and all are needed")]
 pub fn appraise(
     evidence: &Evidence,
     statement: &StatementPreimage,
     rules: &[Accept],
-    anchors: &TrustAnchors,
     residency: Residency<'_>,
-    now_unix_secs: u64,
+    context: Context<'_>,
     cache: &mut ChainCache,
 ) -> Result<Appraisal, AppraisalError> {
     let question = Question { statement, evidence };
@@ -156,10 +169,10 @@ pub fn appraise(
                 .enumerate()
                 .filter_map(|(index, rule)| match rule {
                     Accept::Snp(accept) => Some((index, accept)),
-                    Accept::Tpm(_) => None,
+                    Accept::SnpVtpm(_) | Accept::Tpm(_) => None,
                 })
                 .collect();
-            appraise_snp(snp, &question, &rules, anchors, now_unix_secs, cache)
+            appraise_snp(snp, &question, &rules, context, cache)
         }
         Evidence::Tpm(tpm) => {
             let rules: Vec<(usize, &TpmAccept)> = rules
@@ -167,14 +180,15 @@ pub fn appraise(
                 .enumerate()
                 .filter_map(|(index, rule)| match rule {
                     Accept::Tpm(accept) => Some((index, accept)),
-                    Accept::Snp(_) => None,
+                    Accept::Snp(_) | Accept::SnpVtpm(_) => None,
                 })
                 .collect();
             let Residency::Proven(resident) = residency else {
                 return Err(AppraisalError::NotResident);
             };
-            appraise_tpm(tpm, &question, &rules, resident)
+            appraise_tpm(tpm, &question, &rules, resident, context)
         }
+        Evidence::SnpVtpm(_) => Err(AppraisalError::Kind),
     }
 }
 
@@ -187,21 +201,20 @@ pub fn appraise_vault(
     evidence: &Evidence,
     statement: &StatementPreimage,
     pin: &VaultPlatformPin,
-    anchors: &TrustAnchors,
-    now_unix_secs: u64,
+    context: Context<'_>,
     cache: &mut ChainCache,
 ) -> Result<Appraisal, AppraisalError> {
     let question = Question { statement, evidence };
     match (evidence, pin) {
         (Evidence::Snp(snp), VaultPlatformPin::Snp(accept)) => {
-            appraise_snp(snp, &question, &[(0, accept)], anchors, now_unix_secs, cache)
+            appraise_snp(snp, &question, &[(0, accept)], context, cache)
         }
         (Evidence::Tpm(tpm), VaultPlatformPin::Tpm(pin)) => {
-            appraise_pinned_tpm(tpm, &question, pin, anchors.class())
+            appraise_pinned_tpm(tpm, &question, pin, context.anchors.class())
         }
-        (Evidence::Snp(_), VaultPlatformPin::Tpm(_)) | (Evidence::Tpm(_), VaultPlatformPin::Snp(_)) => {
-            Err(AppraisalError::Kind)
-        }
+        (Evidence::Snp(_), VaultPlatformPin::Tpm(_))
+        | (Evidence::SnpVtpm(_), _)
+        | (Evidence::Tpm(_), VaultPlatformPin::Snp(_)) => Err(AppraisalError::Kind),
     }
 }
 
@@ -223,10 +236,10 @@ fn appraise_snp(
     evidence: &SnpEvidence,
     question: &Question<'_>,
     rules: &[(usize, &SnpAccept)],
-    anchors: &TrustAnchors,
-    now: u64,
+    context: Context<'_>,
     cache: &mut ChainCache,
 ) -> Result<Appraisal, AppraisalError> {
+    let Context { anchors, collateral: _, now_unix_secs: now } = context;
     // Step 1.
     let read = ReadReport::read(evidence).map_err(AppraisalError::Snp)?;
     // Step 2. Before the certificates are hashed and parsed: junk is refused for the price of one SHA-512.
@@ -235,17 +248,17 @@ fn appraise_snp(
     }
     let read = read.with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3. The product is the one the certificate claims; `verify` compares it with CPUID.
-    let product = read.vek().product;
-    let (rule, accept) = first_accepting(
+    let claimed = Claimed { report: read.report(), product: read.vek().product, provider: None };
+    let accepted = first_accepting(
         rules,
-        |accept| snp_rules::check(read.report(), product, accept),
+        |accept| snp_rules::check(claimed, accept, now),
         |error| error.step(),
     )?
     .map_err(AppraisalError::SnpRule)?;
     // Step 4.
-    let masked = match accept.chip {
+    let masked = match accepted.rule.chip {
         ChipRule::AnyChipEvenMasked => Permission::Allowed,
-        ChipRule::Allow(_) | ChipRule::AnyChip => Permission::Forbidden,
+        ChipRule::Allow(_) | ChipRule::AnyChip | ChipRule::Providers(_) => Permission::Forbidden,
     };
     let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
     let (report, product) = (verified.report(), verified.product());
@@ -257,7 +270,8 @@ fn appraise_snp(
         anchor_class: anchors.amd().class(),
         evidence_digest: question.evidence_digest()?,
         platform_id: PlatformId::Chip(report.chip_id),
-        rule,
+        rule: accepted.index,
+        warnings: accepted.warnings,
         claims: Claims::Snp(Box::new(snp_claims(report, product))),
     })
 }
@@ -279,6 +293,7 @@ fn appraise_tpm(
     question: &Question<'_>,
     rules: &[(usize, &TpmAccept)],
     resident: &ResidentAk,
+    context: Context<'_>,
 ) -> Result<Appraisal, AppraisalError> {
     // Step 1.
     if public::name(&evidence.ak_public) != *resident.ak().name() {
@@ -290,20 +305,21 @@ fn appraise_tpm(
         return Err(AppraisalError::Statement);
     }
     // Step 3.
-    let (rule, _) = first_accepting(
+    let accepted = first_accepting(
         rules,
-        |accept| tpm_rules::check(&quote, &evidence.pcrs, resident, accept),
+        |accept| tpm_rules::check(&quote, &evidence.pcrs, resident, accept, context.now_unix_secs),
         |error| error.step(),
     )?
     .map_err(AppraisalError::TpmRule)?;
     // Step 4.
     verify_evidence(evidence, question.statement, &quote, &signature, resident.ak())?;
     Ok(Appraisal {
-        class: PlatformClass::Tpm { anchor: resident.anchor().clone() },
+        class: PlatformClass::Tpm { anchor: resident.anchor().clone(), kind: resident.kind() },
         anchor_class: resident.class(),
         evidence_digest: question.evidence_digest()?,
-        platform_id: PlatformId::Ek(*resident.ek_spki_digest()),
-        rule,
+        platform_id: PlatformId::Ek(*resident.spki_digest()),
+        rule: accepted.index,
+        warnings: accepted.warnings,
         claims: tpm_claims(evidence, &quote, resident.ak()),
     })
 }
@@ -334,6 +350,7 @@ fn appraise_pinned_tpm(
         evidence_digest: question.evidence_digest()?,
         platform_id: PlatformId::PinnedAk(*ak.name()),
         rule: 0,
+        warnings: Vec::new(),
         claims: tpm_claims(evidence, &quote, &ak),
     })
 }
@@ -373,19 +390,26 @@ fn tpm_claims(evidence: &TpmEvidence, quote: &Quote, ak: &AttestationKey) -> Cla
     })
 }
 
+/// The rule that accepted.
+struct Accepted<'a, R> {
+    index: usize,
+    rule: &'a R,
+    warnings: Vec<Warning>,
+}
+
 /// The first rule that accepts, or the refusal of the rule that got furthest.
 ///
 /// # Errors
 /// [`AppraisalError::Kind`] if there is no rule; the inner error is the refusal.
 fn first_accepting<'a, R, E>(
     rules: &[(usize, &'a R)],
-    check: impl Fn(&R) -> Result<(), E>,
+    check: impl Fn(&R) -> Result<Vec<Warning>, E>,
     step: impl Fn(&E) -> u8,
-) -> Result<Result<(usize, &'a R), E>, AppraisalError> {
+) -> Result<Result<Accepted<'a, R>, E>, AppraisalError> {
     let mut furthest: Option<E> = None;
     for (index, rule) in rules {
         match check(rule) {
-            Ok(()) => return Ok(Ok((*index, rule))),
+            Ok(warnings) => return Ok(Ok(Accepted { index: *index, rule, warnings })),
             Err(error) => {
                 if furthest.as_ref().is_none_or(|kept| step(&error) > step(kept)) {
                     furthest = Some(error);

@@ -10,6 +10,7 @@ pub mod anchors;
 pub mod appraisal;
 mod bytes;
 pub mod cache;
+pub mod collateral;
 pub mod error;
 pub mod snp;
 pub mod statement;
@@ -18,11 +19,13 @@ pub mod x509;
 
 pub use anchors::{AnchorError, TrustAnchors};
 pub use appraisal::{
-    Appraisal, Claims, PlatformClass, PlatformId, Residency, SnpClaims, TpmClaims, appraise, appraise_vault,
+    Appraisal, Claims, Context, PlatformClass, PlatformId, Residency, SnpClaims, TpmClaims, appraise, appraise_vault,
 };
 pub use cache::ChainCache;
+pub use collateral::Collateral;
 pub use error::AppraisalError;
 pub use statement::{Statement, StatementPreimage};
 pub use tpm::ak::{AkError, AttestationKey, parse_ak};
-pub use tpm::ek::{EkError, VerifiedEk, verify_ek};
-pub use tpm::residency::{ResidencyError, ResidentAk, confirm_residency, make_credential};
+pub use tpm::ak_certificate::{AkCertError, verify_ak_certificate, verify_ak_chain};
+pub use tpm::ek::{EkError, VerifiedEk, verify_ek, verify_ek_chain};
+pub use tpm::residency::{ResidencyError, ResidentAk, ShownBy, confirm_residency, make_credential};

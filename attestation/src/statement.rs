@@ -59,7 +59,7 @@ impl StatementPreimage {
     pub fn statement(&self, kind: EvidenceKind) -> Statement {
         match kind {
             EvidenceKind::Snp => Statement(self.snp_report_data()),
-            EvidenceKind::Tpm => {
+            EvidenceKind::SnpVtpm | EvidenceKind::Tpm => {
                 let mut bytes = [0; 64];
                 let digest = self.tpm_qualifying_data();
                 bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);

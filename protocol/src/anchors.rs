@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AnchorClass, AnchorName};
-use crate::policy::Product;
+use crate::policy::{Product, TpmKind};
 
 /// Every root that a vault believes. Its hash is part of the vault id, so it never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,13 +34,15 @@ pub struct SimulatedRoot {
     pub ask: Vec<u8>,
 }
 
-/// A named set of roots for endorsement keys.
+/// A named set of roots for endorsement keys and attestation keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TpmAnchor {
     /// Name that policy asks for.
     pub name: AnchorName,
     /// Whether these TPMs are hardware (or a cloud's) or simulators; one simulated set makes the vault simulated.
     pub class: AnchorClass,
+    /// What kind of TPM these roots stand for.
+    pub kind: TpmKind,
     /// DER of the roots and, if any, pinned intermediates.
     pub certificates: Vec<Vec<u8>>,
 }

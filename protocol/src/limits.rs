@@ -29,8 +29,16 @@ pub const CERTIFICATE_LEN: usize = 8 * 1024;
 pub const CERTIFICATES: usize = 8;
 /// Largest TPM structure in bytes (TPMS_ATTEST, TPMT_SIGNATURE, TPM2B_PUBLIC); TPM buffers stay under 4 KiB.
 pub const TPM_STRUCTURE_LEN: usize = 4 * 1024;
-/// Largest boot event log in bytes.
-pub const EVENT_LOG_LEN: usize = 128 * 1024;
+/// Largest revocation list in bytes; AMD's are under 1 KiB.
+pub const CRL_LEN: usize = 64 * 1024;
+/// Largest HCL report in bytes: what its NV index can hold is 2,600.
+pub const HCL_REPORT_LEN: usize = 8 * 1024;
+/// Largest boot event log in bytes; real ones stay under 128 KiB. On the introduction path
+/// [`INTRODUCTION_FRAME_LEN`] bounds it further.
+pub const EVENT_LOG_LEN: usize = 1024 * 1024;
+/// Largest IMA log in bytes: some ten thousand measurements. On the introduction path
+/// [`INTRODUCTION_FRAME_LEN`] bounds it further.
+pub const IMA_LOG_LEN: usize = 1024 * 1024;
 /// PCR values in one quote: a TPM has 24.
 pub const PCRS: usize = 24;
 /// Roles in one vault.

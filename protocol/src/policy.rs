@@ -3,10 +3,25 @@
 //! Reference values are resolved: a role names no file, and what was applied is what is decided on.
 
 use serde::{Deserialize, Serialize};
-use serde_big_array::BigArray;
 
 use crate::evidence::PcrValue;
-use crate::id::{AnchorName, RoleName};
+use crate::id::RoleName;
+
+pub mod events;
+pub mod reference;
+pub mod snp;
+pub mod tpm;
+
+pub use events::{EventRules, ImaRule};
+pub use reference::{Expiry, ReferenceValue, Validity};
+pub use snp::{
+    AbiVersion, AuthorKeyRule, BitRule, ChipId, ChipRule, CspName, GuestPolicyRules, HostDataRule,
+    IdBlockRule, IdRule, LaunchDigest, MigrationAgentRule, MitigationRule, PlatformInfoRules, Product,
+    ReportIdRule, RevocationRule, SnpAccept, Tcb, TcbFloor, TcbFloors, TcbGrace,
+};
+pub use tpm::{
+    AkRule, EkRule, PcrExpectation, PcrRule, SnpVtpmAccept, TpmAccept, TpmKind, TpmKindRule, UserDataRule,
+};
 
 /// What an identity of this role must show, and what it may then do. Denies everything not listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,70 +56,10 @@ pub enum RefusalDetail {
 pub enum Accept {
     /// By an SNP report.
     Snp(SnpAccept),
+    /// By the report of a paravisor and a quote of the virtual TPM inside the same boundary.
+    SnpVtpm(SnpVtpmAccept),
     /// By a TPM quote.
     Tpm(TpmAccept),
-}
-
-/// Rules for an SNP report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnpAccept {
-    /// Accepted products; never empty. Milan only when named (its root seed is extractable).
-    pub products: Vec<Product>,
-    /// Accepted launch digests (MEASUREMENT, 48 bytes); never empty.
-    pub measurements: Vec<LaunchDigest>,
-    /// Lowest TCB per product; a product without one is not accepted.
-    pub tcb_floors: Vec<TcbFloor>,
-    /// Whether CURRENT_TCB may be ahead of COMMITTED_TCB.
-    pub provisional_firmware: Permission,
-    /// Rules for each bit of PLATFORM_INFO.
-    pub platform_info: PlatformInfoRules,
-    /// VMPL the report must have been asked from, 0 to 3.
-    pub vmpl: u8,
-    /// Which chips.
-    pub chip: ChipRule,
-    /// Whether guests that the host may debug are accepted (POLICY bit 19).
-    pub debug: Permission,
-    /// Oldest report version accepted, 2 to 5; 2 has no CPUID.
-    pub min_report_version: u32,
-    /// HOST_DATA.
-    pub host_data: HostDataRule,
-    /// Whether reserved fields may be other than zero.
-    pub reserved_fields: Permission,
-}
-
-/// AMD products that version 1 knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Product {
-    /// EPYC 7003.
-    Milan,
-    /// EPYC 9004 and 8004.
-    Genoa,
-    /// EPYC 9005.
-    Turin,
-}
-
-/// Security versions, compared component by component. Absent parts of a product are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tcb {
-    /// FMC (Turin only).
-    pub fmc: u8,
-    /// Boot loader.
-    pub boot_loader: u8,
-    /// TEE (PSP operating system).
-    pub tee: u8,
-    /// SNP firmware.
-    pub snp: u8,
-    /// Microcode.
-    pub microcode: u8,
-}
-
-/// A floor, for one product; applies to the reported, committed and launch TCB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TcbFloor {
-    /// Product.
-    pub product: Product,
-    /// Lowest accepted.
-    pub tcb: Tcb,
 }
 
 /// A thing that is refused unless policy says its name.
@@ -114,99 +69,6 @@ pub enum Permission {
     Allowed,
     /// Refused.
     Forbidden,
-}
-
-/// A bit of PLATFORM_INFO.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum BitRule {
-    /// Either value.
-    Any,
-    /// Must be clear.
-    Forbidden,
-    /// Must be set.
-    Required,
-}
-
-/// PLATFORM_INFO, bit by bit (AMD 56860, table 24).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlatformInfoRules {
-    /// Bit 0.
-    pub smt: BitRule,
-    /// Bit 1.
-    pub tsme: BitRule,
-    /// Bit 2.
-    pub ecc: BitRule,
-    /// Bit 3.
-    pub rapl_disabled: BitRule,
-    /// Bit 4.
-    pub ciphertext_hiding: BitRule,
-    /// Bit 5: BadRAM check done. Required by default.
-    pub alias_check_complete: BitRule,
-    /// Bit 6.
-    pub iommu_write_safe: BitRule,
-    /// Bit 7.
-    pub tio: BitRule,
-    /// All other bits.
-    pub unknown_bits: Permission,
-}
-
-/// Which chips may run the agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ChipRule {
-    /// These CHIP_IDs (64 bytes); excludes VLEK evidence, which names no chip.
-    Allow(Vec<ChipId>),
-    /// The named waiver `any-chip`: any genuine chip that shows its id.
-    AnyChip,
-    /// The named waiver `any-chip-even-masked`: also reports whose CHIP_ID is masked, and VLEK evidence.
-    AnyChipEvenMasked,
-}
-
-/// CHIP_ID of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ChipId(#[serde(with = "BigArray")] pub [u8; 64]);
-
-/// MEASUREMENT of a report: the launch digest, SHA-384.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct LaunchDigest(#[serde(with = "BigArray")] pub [u8; 48]);
-
-/// HOST_DATA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HostDataRule {
-    /// The named waiver `any-host-data`.
-    AnyHostData,
-    /// Exactly this.
-    Exactly([u8; 32]),
-}
-
-/// Rules for a TPM quote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TpmAccept {
-    /// Anchor sets, by name, that the EK's certificate may chain to; never empty.
-    pub anchors: Vec<AnchorName>,
-    /// The exact selection of the SHA-256 bank and, for each PCR, its accepted values. Never empty.
-    pub pcrs: Vec<PcrRule>,
-    /// Which TPMs.
-    pub ek: EkRule,
-}
-
-/// One selected PCR.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PcrRule {
-    /// Index. Resettable PCRs (16, 23) and DRTM PCRs (17 to 22) do not load.
-    pub index: u8,
-    /// Accepted values; never empty. All zero only with `all_zero` allowed.
-    pub values: Vec<[u8; 32]>,
-    /// Whether the never-extended value may be accepted.
-    pub all_zero: Permission,
-}
-
-/// Which TPMs may run the agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EkRule {
-    /// SHA-256 of the EK certificate's SubjectPublicKeyInfo.
-    Allow(Vec<[u8; 32]>),
-    /// The named waiver `any-tpm`: every TPM of the anchors.
-    AnyTpm,
 }
 
 /// What a verifier pins of a vault that runs on a TPM: its attestation key and its PCRs.

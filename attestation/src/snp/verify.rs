@@ -2,7 +2,7 @@
 
 use vouchsafe_crypto::digest;
 use vouchsafe_crypto::verify::{HashAlgorithm, Scheme, verify_p384_fixed};
-use vouchsafe_protocol::evidence::SnpEvidence;
+use vouchsafe_protocol::evidence::{SnpEndorsements, SnpEvidence};
 use vouchsafe_protocol::policy::{Permission, Product};
 
 use super::report::{Report, ReportError, SIGNED_LEN, SigningKey};
@@ -20,6 +20,9 @@ pub enum SnpError {
     /// Not a report.
     #[error("report cannot be read")]
     Report(#[source] ReportError),
+    /// No certificate of a VCEK or VLEK came with the report, and there is none for it in the collateral.
+    #[error("there is no endorsement certificate for the report")]
+    NoVek,
     /// Not a certificate of a VCEK or VLEK.
     #[error("endorsement certificate cannot be read")]
     Vek(#[source] VekError),
@@ -69,6 +72,7 @@ impl SnpError {
             Self::Report(ReportError::SigningKey { .. }) => "snp.report.signing-key",
             Self::Report(ReportError::SignatureRange) => "snp.report.signature-range",
             Self::Report(ReportError::SignatureReserved) => "snp.report.signature-reserved",
+            Self::NoVek => "snp.vek.missing",
             Self::Vek(_) => "snp.vek",
             Self::KindMismatch => "snp.vek.kind",
             Self::ProductMismatch => "snp.vek.product",
@@ -120,7 +124,8 @@ impl<'a> ReadReport<'a> {
     /// [`SnpError::Vek`].
     pub fn with_vek(self, roots: &AmdRoots, cache: &ChainCache) -> Result<ReadEvidence<'a>, SnpError> {
         let Self { evidence, signed, report } = self;
-        let SnpEvidence { report: _, vek, intermediate } = evidence;
+        let SnpEvidence { report: _, endorsements: SnpEndorsements { vek, intermediate, crl: _ } } = evidence;
+        let vek = vek.as_deref().ok_or(SnpError::NoVek)?;
         let intermediate = intermediate.as_deref();
         // Whether an intermediate was offered is told apart from an empty one by its own part.
         let present: &[u8] = if intermediate.is_some() { &[1] } else { &[0] };

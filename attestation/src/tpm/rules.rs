@@ -2,10 +2,13 @@
 
 use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::evidence::PcrValue;
-use vouchsafe_protocol::policy::{EkRule, PcrRule, Permission, TpmAccept};
+use vouchsafe_protocol::policy::{
+    AkRule, EkRule, PcrExpectation, PcrRule, Permission, TpmAccept, TpmKind, TpmKindRule, Validity,
+};
 
 use super::attest::Quote;
-use super::residency::ResidentAk;
+use super::residency::{ResidentAk, ShownBy};
+use crate::snp::rules::Warning;
 
 /// The rule that a quote broke. Ordered by step of [`check`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +16,9 @@ pub enum TpmRuleError {
     /// The anchor set that vouches for the TPM is not accepted.
     #[error("trust anchor of the TPM is not accepted")]
     Anchor,
+    /// The attestation key was shown to be a TPM's in another way than the rule asks for.
+    #[error("attestation key is not shown to be a TPM's in the way that is asked for")]
+    AkProof,
     /// The TPM is not on the list.
     #[error("TPM is not on the list")]
     EkNotListed,
@@ -28,6 +34,21 @@ pub enum TpmRuleError {
         /// PCR.
         index: u8,
     },
+    /// A PCR is judged by events, and no log replays to it.
+    #[error("PCR {index} is judged by events, and no log explains it")]
+    NoLog {
+        /// PCR.
+        index: u8,
+    },
+    /// A PCR has a value that was accepted and has expired.
+    #[error("value of PCR {index} has expired")]
+    Expired {
+        /// PCR.
+        index: u8,
+    },
+    /// The anchor set that vouches for the TPM stands for another kind of TPM.
+    #[error("kind of the TPM is not accepted")]
+    Kind,
     /// A PCR has another value.
     #[error("value of PCR {index} is not accepted")]
     Value {
@@ -41,11 +62,11 @@ impl TpmRuleError {
     #[must_use]
     pub fn step(&self) -> u8 {
         match self {
-            Self::Anchor => 1,
+            Self::AkProof | Self::Anchor | Self::Kind => 1,
             Self::EkNotListed => 2,
             Self::Selection => 3,
             Self::Values => 4,
-            Self::AllZero { .. } | Self::Value { .. } => 5,
+            Self::AllZero { .. } | Self::Expired { .. } | Self::NoLog { .. } | Self::Value { .. } => 5,
         }
     }
 
@@ -53,11 +74,15 @@ impl TpmRuleError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::AkProof => "tpm.ak.proof",
             Self::Anchor => "tpm.anchor",
             Self::EkNotListed => "tpm.ek.not-listed",
             Self::Selection => "tpm.pcr.selection",
             Self::Values => "tpm.pcr.values",
             Self::AllZero { .. } => "tpm.pcr.all-zero",
+            Self::Expired { .. } => "tpm.pcr.expired",
+            Self::Kind => "tpm.kind",
+            Self::NoLog { .. } => "tpm.log.missing",
             Self::Value { .. } => "tpm.pcr.value",
         }
     }
@@ -72,26 +97,52 @@ pub fn check(
     sent: &[PcrValue],
     resident: &ResidentAk,
     accept: &TpmAccept,
-) -> Result<(), TpmRuleError> {
-    let TpmAccept { anchors, pcrs, ek } = accept;
+    now: u64,
+) -> Result<Vec<Warning>, TpmRuleError> {
+    let TpmAccept { anchors, kind, pcrs, events: _, ima: _, ak, ek } = accept;
     if !anchors.contains(resident.anchor()) {
         return Err(TpmRuleError::Anchor);
     }
-    if matches!(ek, EkRule::Allow(listed) if !listed.contains(resident.ek_spki_digest())) {
+    let of_kind = match kind {
+        TpmKindRule::Any => true,
+        TpmKindRule::Hardware => resident.kind() == TpmKind::Hardware,
+        TpmKindRule::HostVirtual => resident.kind() == TpmKind::HostVirtual,
+    };
+    if !of_kind {
+        return Err(TpmRuleError::Kind);
+    }
+    let as_asked = match ak {
+        AkRule::ByCertificate => resident.shown_by() == ShownBy::Certificate,
+        AkRule::ByCredential => resident.shown_by() == ShownBy::Credential,
+        AkRule::Either => true,
+    };
+    if !as_asked {
+        return Err(TpmRuleError::AkProof);
+    }
+    if matches!(ek, EkRule::Allow(listed) if !listed.contains(resident.spki_digest())) {
         return Err(TpmRuleError::EkNotListed);
     }
     check_selection(quote, sent, pcrs.iter().map(|rule| rule.index))?;
-    for PcrRule { index, values, all_zero } in pcrs {
+    let mut warnings = Vec::new();
+    for PcrRule { index, expected, all_zero } in pcrs {
         // Values are found by index, never by position.
         let value = sent.iter().find(|pcr| pcr.index == *index).ok_or(TpmRuleError::Values)?.value;
         if value == [0; 32] && *all_zero == Permission::Forbidden {
             return Err(TpmRuleError::AllZero { index: *index });
         }
-        if !values.contains(&value) {
-            return Err(TpmRuleError::Value { index: *index });
+        let PcrExpectation::Values(values) = expected else {
+            return Err(TpmRuleError::NoLog { index: *index });
+        };
+        let matching = values.iter().filter(|accepted| accepted.value == value);
+        match matching.map(|accepted| accepted.expiry.at(now)).max() {
+            None => return Err(TpmRuleError::Value { index: *index }),
+            Some(Validity::Expired) => return Err(TpmRuleError::Expired { index: *index }),
+            Some(Validity::Grace) => warnings.push(Warning::ReferenceValue),
+            Some(Validity::Valid) => {}
         }
     }
-    Ok(())
+    warnings.dedup();
+    Ok(warnings)
 }
 
 /// Compares a quote with exact values, each for one PCR of the SHA-256 bank.

@@ -1,47 +1,44 @@
 //! Each test starts from a role that passes and breaks one rule.
 
 use super::*;
+use crate::limits::{CERTIFICATES, PCRS, REFERENCE_VALUES};
 use crate::policy::{
-    BitRule, ChipId, HostDataRule, LaunchDigest, PlatformInfoRules, RefusalDetail, TcbFloor,
+    AkRule, AuthorKeyRule, ChipId, ChipRule, CspName, EkRule, EventRules, IdBlockRule, ImaRule, LaunchDigest,
+    MitigationRule, PcrExpectation, PcrRule, Permission, Product, RefusalDetail, RevocationRule, SnpAccept,
+    Tcb, TcbFloor, TcbGrace, TpmKindRule,
 };
 
+const FLOOR: Tcb = Tcb { fmc: 0, boot_loader: 9, tee: 0, snp: 23, microcode: 72 };
+
 fn snp() -> SnpAccept {
-    let tcb = Tcb { fmc: 0, boot_loader: 9, tee: 0, snp: 23, microcode: 72 };
-    SnpAccept {
-        products: vec![Product::Genoa],
-        measurements: vec![LaunchDigest([1; 48])],
-        tcb_floors: vec![TcbFloor { product: Product::Genoa, tcb }],
-        provisional_firmware: Permission::Forbidden,
-        platform_info: PlatformInfoRules {
-            smt: BitRule::Any,
-            tsme: BitRule::Any,
-            ecc: BitRule::Any,
-            rapl_disabled: BitRule::Any,
-            ciphertext_hiding: BitRule::Any,
-            alias_check_complete: BitRule::Required,
-            iommu_write_safe: BitRule::Any,
-            tio: BitRule::Any,
-            unknown_bits: Permission::Forbidden,
-        },
-        vmpl: 0,
-        chip: ChipRule::AnyChip,
-        debug: Permission::Forbidden,
-        min_report_version: 3,
-        host_data: HostDataRule::AnyHostData,
-        reserved_fields: Permission::Forbidden,
-    }
+    SnpAccept::strict(
+        vec![Product::Genoa],
+        vec![LaunchDigest([1; 48]).into()],
+        vec![TcbFloor::all(Product::Genoa, FLOOR)],
+        ChipRule::AnyChip,
+        RevocationRule::Checked { max_age_secs: 1 },
+    )
 }
 
 fn pcr(index: u8) -> PcrRule {
-    PcrRule { index, values: vec![[index + 1; 32]], all_zero: Permission::Forbidden }
+    let expected = PcrExpectation::Values(vec![[index + 1; 32].into()]);
+    PcrRule { index, expected, all_zero: Permission::Forbidden }
 }
 
 fn tpm() -> TpmAccept {
     TpmAccept {
         anchors: vec!["cloud".parse().unwrap()],
+        kind: TpmKindRule::Hardware,
         pcrs: vec![pcr(0), pcr(7), pcr(11)],
+        events: EventRules::default(),
+        ima: ImaRule::NotRequired,
+        ak: AkRule::ByCredential,
         ek: EkRule::AnyTpm,
     }
+}
+
+fn values(values: Vec<[u8; 32]>) -> PcrExpectation {
+    PcrExpectation::Values(values.into_iter().map(Into::into).collect())
 }
 
 fn role() -> Role {
@@ -139,9 +136,9 @@ fn empty_or_endless_reference_values_are_refused() {
     assert_eq!(snp_error(|rule| rule.measurements.clear()), AcceptError::NoMeasurement);
     let count = REFERENCE_VALUES + 1;
     let too_many = AcceptError::TooManyValues { count, limit: REFERENCE_VALUES };
-    assert_eq!(snp_error(|rule| rule.measurements = vec![LaunchDigest([1; 48]); count]), too_many);
+    assert_eq!(snp_error(|rule| rule.measurements = vec![LaunchDigest([1; 48]).into(); count]), too_many);
     assert_eq!(snp_error(|rule| rule.chip = ChipRule::Allow(vec![ChipId([1; 64]); count])), too_many);
-    assert_eq!(tpm_error(|rule| rule.pcrs[0].values = vec![[1; 32]; count]), too_many);
+    assert_eq!(tpm_error(|rule| rule.pcrs[0].expected = values(vec![[1; 32]; count])), too_many);
     assert_eq!(tpm_error(|rule| rule.ek = EkRule::Allow(vec![[1; 32]; count])), too_many);
     let anchors = AcceptError::TooManyValues { count: CERTIFICATES + 1, limit: CERTIFICATES };
     assert_eq!(tpm_error(|rule| rule.anchors = vec![rule.anchors[0].clone(); CERTIFICATES + 1]), anchors);
@@ -159,7 +156,7 @@ fn s5_every_product_has_exactly_one_floor() {
     let extra = snp_error(|rule| rule.tcb_floors.push(TcbFloor { product, ..rule.tcb_floors[0] }));
     assert_eq!(extra, AcceptError::FloorWithoutProduct { product });
     let product = Product::Genoa;
-    let fmc = snp_error(|rule| rule.tcb_floors[0].tcb.fmc = 1);
+    let fmc = snp_error(|rule| rule.tcb_floors[0].floors.launch.fmc = 1);
     assert_eq!(fmc, AcceptError::FmcWithoutTurin { product });
 }
 
@@ -188,7 +185,10 @@ fn t2_an_empty_or_ambiguous_selection_is_refused() {
     assert_eq!(tpm_error(|rule| rule.pcrs.clear()), AcceptError::NoPcr);
     assert_eq!(tpm_error(|rule| rule.pcrs.push(pcr(11))), AcceptError::PcrOrder { index: 11 });
     assert_eq!(tpm_error(|rule| rule.pcrs.push(pcr(3))), AcceptError::PcrOrder { index: 3 });
-    assert_eq!(tpm_error(|rule| rule.pcrs[1].values.clear()), AcceptError::NoPcrValue { index: 7 });
+    assert_eq!(
+        tpm_error(|rule| rule.pcrs[1].expected = values(vec![])),
+        AcceptError::NoPcrValue { index: 7 }
+    );
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn t3_resettable_and_drtm_pcrs_do_not_load() {
 
 #[test]
 fn t9_an_all_zero_pcr_loads_only_by_name() {
-    let zero = |rule: &mut TpmAccept| rule.pcrs[1].values.push([0; 32]);
+    let zero = |rule: &mut TpmAccept| rule.pcrs[1].expected = values(vec![[8; 32], [0; 32]]);
     assert_eq!(tpm_error(zero), AcceptError::AllZeroPcr { index: 7 });
     let mut named = tpm();
     zero(&mut named);
@@ -245,4 +245,70 @@ fn v12_a_grant_has_a_whole_pattern_and_distinct_capabilities() {
     let twice = [Capability::Read, Capability::List, Capability::Read];
     let error = AllowError::RepeatedCapability { capability: Capability::Read };
     assert_eq!(allow_error("kv/x", &twice), error);
+}
+
+#[test]
+fn s9_mitigations_need_reports_that_show_them() {
+    let launch = |rule: &mut SnpAccept| rule.mitigations = MitigationRule { launch: 1, current: 0 };
+    assert_eq!(snp_error(launch), AcceptError::MitigationsWithoutVersion);
+    let current = |rule: &mut SnpAccept| rule.mitigations = MitigationRule { launch: 0, current: 1 };
+    assert_eq!(snp_error(current), AcceptError::MitigationsWithoutVersion);
+    let mut five = snp();
+    launch(&mut five);
+    five.min_report_version = 5;
+    assert_eq!(check_snp(&five), Ok(()));
+}
+
+#[test]
+fn s11_an_age_of_nothing_is_refused() {
+    let zero = RevocationRule::Checked { max_age_secs: 0 };
+    assert_eq!(snp_error(|rule| rule.revocation = zero), AcceptError::RevocationAge);
+}
+
+#[test]
+fn s5_a_grace_floor_is_nowhere_above_the_floor() {
+    let product = Product::Genoa;
+    let grace = |change: fn(&mut Tcb)| {
+        let mut floors = snp().tcb_floors[0].floors;
+        change(&mut floors.launch);
+        TcbGrace::Until { floors, until_unix_secs: 1 }
+    };
+    let lower = grace(|tcb| tcb.snp -= 1);
+    let mut rule = snp();
+    rule.tcb_floors[0].grace = lower;
+    assert_eq!(check_snp(&rule), Ok(()));
+    let above: [fn(&mut Tcb); 4] =
+        [|tcb| tcb.boot_loader += 1, |tcb| tcb.tee += 1, |tcb| tcb.snp += 1, |tcb| tcb.microcode += 1];
+    for change in above {
+        let error = snp_error(|rule| rule.tcb_floors[0].grace = grace(change));
+        assert_eq!(error, AcceptError::GraceAboveFloor { product });
+    }
+    let fmc = snp_error(|rule| rule.tcb_floors[0].grace = grace(|tcb| tcb.fmc = 1));
+    assert_eq!(fmc, AcceptError::FmcWithoutTurin { product });
+}
+
+#[test]
+fn b11_lists_of_providers_and_keys_are_not_empty() {
+    let providers =
+        |names: &[&str]| ChipRule::Providers(names.iter().map(|name| CspName((*name).to_owned())).collect());
+    let long = "x".repeat(65);
+    for names in [&[][..], &["a", ""], &[long.as_str()]] {
+        assert_eq!(snp_error(|rule| rule.chip = providers(names)), AcceptError::NoProvider);
+    }
+    let signed = |id_keys: Vec<LaunchDigest>, author| IdBlockRule::SignedBy { id_keys, author };
+    let key = LaunchDigest([7; 48]);
+    let none = signed(vec![], AuthorKeyRule::AnyAuthor);
+    assert_eq!(snp_error(|rule| rule.id_block = none), AcceptError::NoIdKey);
+    let none = signed(vec![key], AuthorKeyRule::OneOf(vec![]));
+    assert_eq!(snp_error(|rule| rule.id_block = none), AcceptError::NoAuthorKey);
+    let mut good = snp();
+    good.chip = providers(&["aws"]);
+    good.id_block = signed(vec![key], AuthorKeyRule::OneOf(vec![key]));
+    assert_eq!(check_snp(&good), Ok(()));
+}
+
+#[test]
+fn t6_a_pcr_judged_by_events_has_a_rule_over_them() {
+    let unjudged = |rule: &mut TpmAccept| rule.pcrs[1].expected = PcrExpectation::Events;
+    assert_eq!(tpm_error(unjudged), AcceptError::Events(EventsError::NoRule { index: 7 }));
 }
