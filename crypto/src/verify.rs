@@ -144,7 +144,11 @@ pub fn verify(key: &PublicKey, scheme: Scheme, message: &[u8], signature: &[u8])
 }
 
 /// Verifies ECDSA P-384 with SHA-384 over r and s, 48 bytes each, big-endian, and says when one of them is
-/// out of range (SEC 1 version 2.0, section 4.1.4, step 1) rather than merely wrong.
+/// out of range (SEC 1 version 2.0, section 4.1.4, step 1) rather than merely wrong. `point` is uncompressed, 97
+/// bytes; another form is refused.
+///
+/// The signature of every SNP report. With the feature `aws-lc` (off by default) `aws-lc-rs` does the arithmetic
+/// instead of `ring`, four times as fast, with the same verdicts; see `docs/decisions/0009-p384-implementation.md`.
 ///
 /// # Errors
 /// [`VerifyError::OutOfRange`] unless 0 < r, s < n; [`VerifyError::BadSignature`].
@@ -157,7 +161,26 @@ pub fn verify_p384_fixed(
     if !in_p384_range(r) || !in_p384_range(s) {
         return Err(VerifyError::OutOfRange);
     }
-    verify_ec(&signature::ECDSA_P384_SHA384_FIXED, point, message, &[r.as_slice(), s.as_slice()].concat())
+    // Each library reads further forms of points (aws-lc-rs: compressed ones, whole SubjectPublicKeyInfos).
+    if !matches!(point, [4, xy @ ..] if xy.len() == 96) {
+        return Err(VerifyError::BadSignature);
+    }
+    let mut signature = [0; 96];
+    signature.iter_mut().zip(r.iter().chain(s)).for_each(|(to, from)| *to = *from);
+    p384_fixed(point, message, &signature)
+}
+
+#[cfg(feature = "aws-lc")]
+fn p384_fixed(point: &[u8], message: &[u8], signature: &[u8; 96]) -> Result<(), VerifyError> {
+    use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
+    UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point)
+        .verify(message, signature)
+        .map_err(|_| VerifyError::BadSignature)
+}
+
+#[cfg(not(feature = "aws-lc"))]
+fn p384_fixed(point: &[u8], message: &[u8], signature: &[u8; 96]) -> Result<(), VerifyError> {
+    verify_ec(&signature::ECDSA_P384_SHA384_FIXED, point, message, signature)
 }
 
 /// Whether 0 < `scalar` < n of P-384, big-endian. Public values: not constant-time.
@@ -238,6 +261,59 @@ mod tests {
         largest[47] -= 1;
         assert!(in_p384_range(&largest));
         assert_eq!(verify_p384_fixed(&key, b"message", &largest, &s), Err(VerifyError::BadSignature));
+    }
+
+    #[test]
+    fn only_an_uncompressed_point_on_the_curve_is_a_key() {
+        let (key, r, s) = signed();
+        let bad = Err(VerifyError::BadSignature);
+        let mut compressed = key[..49].to_vec();
+        compressed[0] = 2 + (key[96] & 1);
+        let mut hybrid = key.clone();
+        hybrid[0] = 6 + (key[96] & 1);
+        let mut off_curve = key.clone();
+        off_curve[96] ^= 1;
+        let mut zero = [0; 97];
+        zero[0] = 4;
+        let long = [key.as_slice(), &[0]].concat();
+        for point in
+            [&compressed, &hybrid, &off_curve, &zero.to_vec(), &key[..96].to_vec(), &long, &vec![0], &vec![]]
+        {
+            assert_eq!(verify_p384_fixed(point, b"message", &r, &s), bad);
+        }
+    }
+
+    /// The same verdicts as the other implementation's, for right signatures and for every kind of wrong one.
+    /// Without the feature it compares ring with itself; `scripts/test` runs it with the feature too.
+    #[test]
+    fn the_implementation_in_use_agrees_with_ring() {
+        for round in 0..200u32 {
+            let (mut key, mut r, mut s) = signed();
+            let bit = round as usize * 7;
+            match round % 5 {
+                0 => {}
+                1 => r[bit / 8 % 48] ^= 1 << (bit % 8),
+                2 => s[bit / 8 % 48] ^= 1 << (bit % 8),
+                3 => key[1 + bit / 8 % 96] ^= 1 << (bit % 8),
+                // n - s verifies as s does: malleable by construction, whoever checks it.
+                _ => s = subtract(&P384_ORDER, &s),
+            }
+            let signature = [r, s].concat();
+            let theirs = verify_ec(&signature::ECDSA_P384_SHA384_FIXED, &key, b"message", &signature);
+            assert_eq!(verify_p384_fixed(&key, b"message", &r, &s).is_ok(), theirs.is_ok(), "round {round}");
+            assert_eq!(theirs.is_ok(), matches!(round % 5, 0 | 4), "round {round}");
+        }
+    }
+
+    fn subtract(from: &[u8; 48], what: &[u8; 48]) -> [u8; 48] {
+        let mut result = [0; 48];
+        let mut borrow = false;
+        for i in (0..48).rev() {
+            let (partial, first) = from[i].overflowing_sub(what[i]);
+            let (byte, second) = partial.overflowing_sub(u8::from(borrow));
+            (result[i], borrow) = (byte, first || second);
+        }
+        result
     }
 
     #[test]
