@@ -1,7 +1,8 @@
 //! The simulated AMD: one root and its issuers, for one product.
 
+use p384::SecretKey;
+use p384::elliptic_curve::sec1::ToEncodedPoint;
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use vouchsafe_crypto::secret::SecretBytes;
@@ -10,12 +11,13 @@ use vouchsafe_protocol::policy::Product;
 use x509_cert::der::Decode;
 use x509_cert::der::asn1::{BitString, ObjectIdentifier};
 use x509_cert::spki::{AlgorithmIdentifier, SubjectPublicKeyInfoOwned};
+use zeroize::Zeroizing;
 
 use crate::certificate::{
     Contents, Validity, VekSpec, authority_extensions, encoding, issue, product_name, vek_extensions,
 };
 use crate::chip::SimulatedChip;
-use crate::random::Stream;
+use crate::random::Source;
 use crate::{SimulationError, VekKind};
 
 /// RSA keys of AMD have 4,096 bits; 2,048 are made in a fraction of a second.
@@ -24,6 +26,7 @@ const RSA_BITS: usize = 2048;
 /// Root (ARK) and issuers (ASK, ASVK) of one product. Its private keys are forgotten when it is dropped.
 pub struct SimulatedPki {
     product: Product,
+    source: Source,
     ark_key: RsaPrivateKey,
     ask_key: RsaPrivateKey,
     ark: Vec<u8>,
@@ -73,7 +76,8 @@ impl SimulatedPki {
         let key = |pkcs8: &SecretBytes| {
             RsaPrivateKey::from_pkcs8_der(pkcs8.expose_secret()).map_err(|_| SimulationError::Key)
         };
-        Ok(Self { product, ark_key: key(&ark_key)?, ask_key: key(&ask_key)?, ark, ask, asvk })
+        let (ark_key, ask_key) = (key(&ark_key)?, key(&ask_key)?);
+        Ok(Self { product, source: Source::System, ark_key, ask_key, ark, ask, asvk })
     }
 
     /// Makes a PKI with fresh keys. Takes a fraction of a second.
@@ -81,10 +85,24 @@ impl SimulatedPki {
     /// # Errors
     /// [`SimulationError`].
     pub fn generate(product: Product) -> Result<Self, SimulationError> {
-        let mut rng = Stream::seeded()?;
-        let ark_key = RsaPrivateKey::new(&mut rng, RSA_BITS).map_err(|_| SimulationError::Key)?;
-        let ask_key = RsaPrivateKey::new(&mut rng, RSA_BITS).map_err(|_| SimulationError::Key)?;
-        Self::with_keys(product, ark_key, ask_key)
+        Self::generate_from(product, Source::System)
+    }
+
+    /// Makes the PKI of a seed: the same seed gives the same keys, certificates and signatures, and so do the chips
+    /// that it makes. For evidence that others are to reproduce; whoever knows the seed knows the keys.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn from_seed(product: Product, seed: [u8; 32]) -> Result<Self, SimulationError> {
+        Self::generate_from(product, Source::Seed(Zeroizing::new(seed)))
+    }
+
+    fn generate_from(product: Product, source: Source) -> Result<Self, SimulationError> {
+        let key = |purpose: &[u8]| {
+            RsaPrivateKey::new(&mut source.stream(&[purpose])?, RSA_BITS).map_err(|_| SimulationError::Key)
+        };
+        let (ark_key, ask_key) = (key(b"ark")?, key(b"ask")?);
+        Self::issued(product, source, ark_key, ask_key, [Validity::default(); 2])
     }
 
     /// Issues the authority certificates anew, with the same keys and other dates.
@@ -92,7 +110,8 @@ impl SimulatedPki {
     /// # Errors
     /// [`SimulationError`].
     pub fn reissued(&self, ark: Validity, ask: Validity) -> Result<Self, SimulationError> {
-        Self::issued(self.product, self.ark_key.clone(), self.ask_key.clone(), [ark, ask])
+        let (ark_key, ask_key) = (self.ark_key.clone(), self.ask_key.clone());
+        Self::issued(self.product, self.source.clone(), ark_key, ask_key, [ark, ask])
     }
 
     /// A PKI for another product with the same keys.
@@ -100,26 +119,19 @@ impl SimulatedPki {
     /// # Errors
     /// [`SimulationError`].
     pub fn for_product(&self, product: Product) -> Result<Self, SimulationError> {
-        Self::with_keys(product, self.ark_key.clone(), self.ask_key.clone())
-    }
-
-    fn with_keys(
-        product: Product,
-        ark_key: RsaPrivateKey,
-        ask_key: RsaPrivateKey,
-    ) -> Result<Self, SimulationError> {
-        Self::issued(product, ark_key, ask_key, [Validity::default(); 2])
+        let (ark_key, ask_key) = (self.ark_key.clone(), self.ask_key.clone());
+        Self::issued(product, self.source.clone(), ark_key, ask_key, [Validity::default(); 2])
     }
 
     fn issued(
         product: Product,
+        source: Source,
         ark_key: RsaPrivateKey,
         ask_key: RsaPrivateKey,
         [ark_validity, ask_validity]: [Validity; 2],
     ) -> Result<Self, SimulationError> {
-        let mut rng = Stream::seeded()?;
         let root = format!("ARK-{}", product_name(product));
-        let mut authority = |serial, subject: String, key: &RsaPrivateKey, validity, path_len| {
+        let authority = |serial, subject: String, key: &RsaPrivateKey, validity, path_len| {
             let contents = Contents {
                 serial,
                 issuer: root.clone(),
@@ -128,12 +140,12 @@ impl SimulatedPki {
                 spki: rsa_spki(key)?,
                 extensions: authority_extensions(path_len)?,
             };
-            issue(contents, &ark_key, &mut rng)
+            issue(contents, &ark_key, &source)
         };
         let ark = authority(1, root.clone(), &ark_key, ark_validity, 1)?;
         let ask = authority(2, issuer_name(VekKind::Vcek, product), &ask_key, ask_validity, 0)?;
         let asvk = authority(3, issuer_name(VekKind::Vlek, product), &ask_key, ask_validity, 0)?;
-        Ok(Self { product, ark_key, ask_key, ark, ask, asvk })
+        Ok(Self { product, source, ark_key, ask_key, ark, ask, asvk })
     }
 
     /// What a vault is initialised with to believe this PKI.
@@ -170,21 +182,23 @@ impl SimulatedPki {
         issuer_key: &RsaPrivateKey,
         issuer: String,
     ) -> Result<SimulatedChip, SimulationError> {
-        let rng = SystemRandom::new();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &rng)
-            .map_err(|_| SimulationError::Random)?;
-        let key = SecretBytes::new(pkcs8.as_ref().to_vec());
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, key.expose_secret(), &rng)
-            .map_err(|_| SimulationError::Key)?;
+        let kind: &[u8] = match spec.kind {
+            VekKind::Vcek => b"vcek",
+            VekKind::Vlek => b"vlek",
+        };
+        let product = product_name(spec.product).as_bytes();
+        let secret = SecretKey::random(&mut self.source.stream(&[kind, product, &spec.chip_id])?);
+        let pkcs8 = secret.to_pkcs8_der().map_err(|_| SimulationError::Key)?;
+        let key = SecretBytes::new(pkcs8.as_bytes().to_vec());
         let contents = Contents {
             serial: 0,
             issuer,
             subject: spec.subject.clone(),
             validity: spec.validity,
-            spki: p384_spki(pair.public_key().as_ref())?,
+            spki: p384_spki(secret.public_key().to_encoded_point(false).as_bytes())?,
             extensions: vek_extensions(&spec.extensions)?,
         };
-        let vek = issue(contents, issuer_key, &mut Stream::seeded()?)?;
+        let vek = issue(contents, issuer_key, &self.source)?;
         let issuer = match spec.kind {
             VekKind::Vcek => self.ask.clone(),
             VekKind::Vlek => self.asvk.clone(),

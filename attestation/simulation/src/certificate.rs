@@ -18,7 +18,7 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::Time;
 
-use crate::random::Stream;
+use crate::random::Source;
 use crate::{SimulationError, VekKind};
 
 /// First second that UTCTime cannot express (2050-01-01).
@@ -167,7 +167,7 @@ pub(crate) struct Contents {
 pub(crate) fn issue(
     contents: Contents,
     issuer: &RsaPrivateKey,
-    rng: &mut Stream,
+    source: &Source,
 ) -> Result<Vec<u8>, SimulationError> {
     let algorithm = rsa::pss::get_default_pss_signature_algo_id::<Sha384>().map_err(encoding)?;
     let tbs = TbsCertificate {
@@ -187,7 +187,8 @@ pub(crate) fn issue(
     };
     let message = tbs.to_der().map_err(encoding)?;
     let key = SigningKey::<Sha384>::new(issuer.clone());
-    let signature = key.try_sign_with_rng(rng, &message).map_err(|_| SimulationError::Key)?;
+    let mut rng = source.stream(&[b"certificate", &message])?;
+    let signature = key.try_sign_with_rng(&mut rng, &message).map_err(|_| SimulationError::Key)?;
     let signature = BitString::from_bytes(&signature.to_bytes()).map_err(encoding)?;
     Certificate { tbs_certificate: tbs, signature_algorithm: algorithm, signature }.to_der().map_err(encoding)
 }

@@ -1,10 +1,11 @@
 //! A simulated chip: the private key that signs reports, and the certificates that go with them.
 
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
+use p384::ecdsa::signature::Signer;
+use p384::ecdsa::{Signature, SigningKey};
+use p384::pkcs8::DecodePrivateKey;
 use vouchsafe_crypto::secret::SecretBytes;
 use vouchsafe_protocol::anchors::SimulatedRoot;
-use vouchsafe_protocol::evidence::SnpEvidence;
+use vouchsafe_protocol::evidence::{SnpEndorsements, SnpEvidence};
 use vouchsafe_protocol::policy::{LaunchDigest, Product, Tcb};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -170,22 +171,22 @@ impl SimulatedChip {
     /// A report with this chip's certificates.
     #[must_use]
     pub fn evidence(&self, report: Vec<u8>) -> SnpEvidence {
-        SnpEvidence { report, vek: self.vek.clone(), intermediate: Some(self.issuer.clone()) }
+        let endorsements = SnpEndorsements {
+            vek: Some(self.vek.clone()),
+            intermediate: Some(self.issuer.clone()),
+            crl: None,
+        };
+        SnpEvidence { report, endorsements }
     }
 
-    /// ECDSA P-384 with SHA-384: r and s, 48 bytes each, big-endian.
+    /// ECDSA P-384 with SHA-384: r and s, 48 bytes each, big-endian. Deterministic (RFC 6979), so that one report
+    /// of one chip always has the same bytes.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SimulationError> {
-        let signature =
-            self.key_pair()?.sign(&SystemRandom::new(), message).map_err(|_| SimulationError::Random)?;
-        Ok(signature.as_ref().to_vec())
+        let signature: Signature = self.key_pair()?.try_sign(message).map_err(|_| SimulationError::Key)?;
+        Ok(signature.to_bytes().to_vec())
     }
 
-    fn key_pair(&self) -> Result<EcdsaKeyPair, SimulationError> {
-        EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P384_SHA384_FIXED_SIGNING,
-            self.key.expose_secret(),
-            &SystemRandom::new(),
-        )
-        .map_err(|_| SimulationError::Key)
+    fn key_pair(&self) -> Result<SigningKey, SimulationError> {
+        SigningKey::from_pkcs8_der(self.key.expose_secret()).map_err(|_| SimulationError::Key)
     }
 }

@@ -38,3 +38,25 @@ pub enum VekKind {
     /// Of a cloud provider.
     Vlek,
 }
+
+#[cfg(test)]
+mod tests {
+    use vouchsafe_protocol::policy::{LaunchDigest, Product, Tcb};
+
+    use super::*;
+
+    fn evidence(seed: u8) -> Vec<Vec<u8>> {
+        let pki = SimulatedPki::from_seed(Product::Genoa, [seed; 32]).unwrap();
+        let chip = pki.chip(&VekSpec::vcek(Product::Genoa, Tcb::ZERO, [7; 64])).unwrap();
+        let evidence = chip.attest(LaunchDigest([1; 48]), &[2; 64]).unwrap();
+        let root = pki.root();
+        vec![root.ark, root.ask, pki.asvk().to_vec(), chip.vek().to_vec(), evidence.report]
+    }
+
+    #[test]
+    fn one_seed_gives_the_same_bytes_and_another_seed_others() {
+        let one = evidence(1);
+        assert_eq!(one, evidence(1));
+        assert!(one.iter().zip(evidence(2)).all(|(one, other)| *one != other));
+    }
+}

@@ -1,4 +1,5 @@
-//! Randomness for RSA keys: `rsa` takes a generator that cannot fail, so a seed is drawn first, which can.
+//! Randomness for keys and salts: `rsa` and `p384` take a generator that cannot fail, so a seed is drawn first,
+//! which can. A PKI that is made from a seed draws everything from it: the same seed gives the same bytes.
 
 use ring::rand::{SecureRandom, SystemRandom};
 use rsa::rand_core::{CryptoRng, Error, RngCore};
@@ -6,6 +7,32 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::SimulationError;
+
+/// Where the keys and salts of a PKI come from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// From a seed, for evidence that can be made again byte by byte.
+    Seed(Zeroizing<[u8; 32]>),
+    /// From the system.
+    System,
+}
+
+impl Source {
+    /// A stream for one purpose. From a seed, one purpose always gives one stream.
+    pub(crate) fn stream(&self, purpose: &[&[u8]]) -> Result<Stream, SimulationError> {
+        match self {
+            Self::System => Stream::seeded(),
+            Self::Seed(seed) => {
+                let mut hash = Sha256::new().chain_update(seed.as_slice());
+                for part in purpose {
+                    hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                    hash.update(part);
+                }
+                Ok(Stream { seed: Zeroizing::new(hash.finalize().into()), counter: 0 })
+            }
+        }
+    }
+}
 
 /// SHA-256 of a seed and a counter. Good enough for keys that nobody may trust.
 pub(crate) struct Stream {
