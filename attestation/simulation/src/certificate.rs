@@ -227,7 +227,7 @@ fn name(common_name: &str) -> Result<Name, SimulationError> {
     Name::from_str(&text).map_err(encoding)
 }
 
-fn time(secs: u64) -> Result<Time, SimulationError> {
+pub(crate) fn time(secs: u64) -> Result<Time, SimulationError> {
     let since = Duration::from_secs(secs);
     Ok(if secs < GENERALIZED_FROM {
         Time::UtcTime(UtcTime::from_unix_duration(since).map_err(encoding)?)

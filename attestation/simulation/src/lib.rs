@@ -8,8 +8,10 @@
 mod authority;
 mod certificate;
 mod chip;
+pub mod hcl;
 mod random;
 mod report;
+pub mod tpm;
 
 pub use authority::{PkiFiles, SimulatedPki};
 pub use certificate::{AmdExtensionValue, Validity, VekSpec};
