@@ -8,6 +8,7 @@
 
 pub mod anchors;
 pub mod appraisal;
+pub mod azure;
 mod bytes;
 pub mod cache;
 pub mod collateral;

@@ -2,6 +2,7 @@
 //! attestation key, and the quote itself. No TPM stack is linked.
 
 pub mod ak;
+pub mod ak_certificate;
 pub mod attest;
 pub mod ek;
 pub mod public;

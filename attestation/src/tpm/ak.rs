@@ -2,7 +2,7 @@
 
 use vouchsafe_crypto::verify::{HashAlgorithm, PublicKey, Scheme};
 
-use super::public::{ALG_SHA256, Attributes, KeyScheme, Public, PublicError, name};
+use super::public::{ALG_SHA256, ALG_SHA384, Attributes, KeyScheme, Public, PublicError, name};
 
 /// Why a public area is not an attestation key's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum AkError {
     /// It cannot be read.
     #[error("attestation key cannot be read")]
     Public(#[source] PublicError),
-    /// The scheme is not ECDSA, RSASSA or RSAPSS with SHA-256, or not one for the key.
+    /// The scheme is not ECDSA, RSASSA or RSAPSS with SHA-256 or SHA-384, or not one for the key.
     #[error("attestation key has no accepted signature scheme")]
     Scheme,
     /// It signs anything that is given to it, so also forged quotes.
@@ -86,7 +86,11 @@ impl AttestationKey {
 /// Parses a TPMT_PUBLIC and checks that it is an attestation key's.
 ///
 /// Steps: 1. well-formed; 2. named with SHA-256; 3. restricted; 4. fixed to its TPM; 5. and to its parent; 6. made
-/// by the TPM; 7. may sign; 8. may not decrypt; 9. one accepted scheme, with SHA-256.
+/// by the TPM; 7. may sign; 8. may not decrypt; 9. one accepted scheme: ECDSA on P-256 with SHA-256 or on P-384 with
+/// SHA-384, RSASSA or RSAPSS with either hash.
+///
+/// The name is computed with SHA-256 whatever the key signs with: a second way to name keys would be a second way
+/// to list, pin and compare them, and every TPM can name a P-384 key with SHA-256.
 ///
 /// # Errors
 /// [`AkError`], one variant per step.
@@ -111,11 +115,14 @@ pub fn parse_ak(bytes: &[u8]) -> Result<AttestationKey, AkError> {
     if attributes.contains(Attributes::DECRYPT) {
         return Err(AkError::Decrypt);
     }
-    let sha256 = HashAlgorithm::Sha256;
+    use HashAlgorithm::{Sha256, Sha384};
     let scheme = match (scheme, &key) {
-        (KeyScheme::Ecdsa(ALG_SHA256), PublicKey::P256(_)) => Scheme::EcdsaFixed(sha256),
-        (KeyScheme::RsaSsa(ALG_SHA256), PublicKey::Rsa { .. }) => Scheme::RsaPkcs1(sha256),
-        (KeyScheme::RsaPss(ALG_SHA256), PublicKey::Rsa { .. }) => Scheme::RsaPss(sha256),
+        (KeyScheme::Ecdsa(ALG_SHA256), PublicKey::P256(_)) => Scheme::EcdsaFixed(Sha256),
+        (KeyScheme::Ecdsa(ALG_SHA384), PublicKey::P384(_)) => Scheme::EcdsaFixed(Sha384),
+        (KeyScheme::RsaSsa(ALG_SHA256), PublicKey::Rsa { .. }) => Scheme::RsaPkcs1(Sha256),
+        (KeyScheme::RsaSsa(ALG_SHA384), PublicKey::Rsa { .. }) => Scheme::RsaPkcs1(Sha384),
+        (KeyScheme::RsaPss(ALG_SHA256), PublicKey::Rsa { .. }) => Scheme::RsaPss(Sha256),
+        (KeyScheme::RsaPss(ALG_SHA384), PublicKey::Rsa { .. }) => Scheme::RsaPss(Sha384),
         _ => return Err(AkError::Scheme),
     };
     Ok(AttestationKey { key, scheme, name: name(bytes) })

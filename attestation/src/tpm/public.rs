@@ -9,6 +9,8 @@ use crate::x509::without_leading_zeros;
 
 /// TPM_ALG_SHA256.
 pub(crate) const ALG_SHA256: u16 = 0x000b;
+/// TPM_ALG_SHA384.
+pub(crate) const ALG_SHA384: u16 = 0x000c;
 const ALG_RSA: u16 = 0x0001;
 const ALG_AES: u16 = 0x0006;
 const ALG_NULL: u16 = 0x0010;
@@ -21,6 +23,9 @@ const ALG_ECDH: u16 = 0x0019;
 const ALG_ECC: u16 = 0x0023;
 const ALG_CFB: u16 = 0x0043;
 const CURVE_P256: u16 = 0x0003;
+const CURVE_P384: u16 = 0x0004;
+/// Sizes of RSA keys in bits.
+const RSA_BITS: [u16; 3] = [2048, 3072, 4096];
 /// The exponent that TPMs write as 0 (section 12.2.3.5).
 const DEFAULT_EXPONENT: u32 = 65_537;
 
@@ -102,12 +107,13 @@ pub struct Public {
     pub aes_128_cfb: bool,
     /// Scheme.
     pub scheme: KeyScheme,
-    /// The key: P-256 or RSA-2048.
+    /// The key: P-256, P-384, or RSA of 2,048, 3,072 or 4,096 bits.
     pub key: PublicKey,
 }
 
 impl Public {
-    /// Parses a TPMT_PUBLIC of an ECC P-256 or RSA-2048 key. Believes nothing of it.
+    /// Parses a TPMT_PUBLIC of an ECC (P-256, P-384) or RSA (2,048, 3,072 or 4,096 bits) key. Believes nothing
+    /// of it.
     ///
     /// # Errors
     /// [`PublicError`].
@@ -176,24 +182,24 @@ fn scheme(at: &mut Reader<'_>) -> Result<KeyScheme, PublicError> {
 /// TPMS_ECC_PARMS after the scheme, and TPMS_ECC_POINT.
 fn ecc(at: &mut Reader<'_>) -> Result<PublicKey, PublicError> {
     let (curve, kdf) = (at.u16_be()?, at.u16_be()?);
-    if curve != CURVE_P256 {
-        return Err(PublicError::Algorithm { algorithm: curve });
-    }
     if kdf != ALG_NULL {
         return Err(PublicError::Algorithm { algorithm: kdf });
     }
-    let (x, y) = (coordinate(at.sized()?)?, coordinate(at.sized()?)?);
-    Ok(PublicKey::P256([&[4], x.as_slice(), y.as_slice()].concat()))
+    match curve {
+        CURVE_P256 => Ok(PublicKey::P256(point::<32>(at)?)),
+        CURVE_P384 => Ok(PublicKey::P384(point::<48>(at)?)),
+        algorithm => Err(PublicError::Algorithm { algorithm }),
+    }
 }
 
 /// TPMS_RSA_PARMS after the scheme, and the modulus.
 fn rsa(at: &mut Reader<'_>) -> Result<PublicKey, PublicError> {
     let (bits, exponent) = (at.u16_be()?, at.u32_be()?);
-    if bits != 2048 {
+    if !RSA_BITS.contains(&bits) {
         return Err(PublicError::Algorithm { algorithm: bits });
     }
     let modulus = at.sized()?;
-    if modulus.len() != 256 || modulus.first().is_none_or(|byte| byte & 0x80 == 0) {
+    if modulus.len() != usize::from(bits / 8) || modulus.first().is_none_or(|byte| byte & 0x80 == 0) {
         return Err(PublicError::Malformed);
     }
     let exponent = if exponent == 0 { DEFAULT_EXPONENT } else { exponent };
@@ -201,7 +207,10 @@ fn rsa(at: &mut Reader<'_>) -> Result<PublicKey, PublicError> {
     Ok(PublicKey::Rsa { modulus: modulus.to_vec(), exponent })
 }
 
-/// A coordinate of P-256; a TPM pads it to 32 bytes (Part 1, Annex C.8), and the name covers it as sent.
-fn coordinate(bytes: &[u8]) -> Result<[u8; 32], PublicError> {
-    bytes.try_into().map_err(|_| PublicError::Malformed)
+/// TPMS_ECC_POINT, as an uncompressed point. A TPM pads coordinates to the length of the field (Part 1, Annex
+/// C.8), and the name covers them as sent.
+fn point<const LEN: usize>(at: &mut Reader<'_>) -> Result<Vec<u8>, PublicError> {
+    let mut coordinate = || <[u8; LEN]>::try_from(at.sized()?).map_err(|_| PublicError::Malformed);
+    let (x, y) = (coordinate()?, coordinate()?);
+    Ok([&[4], x.as_slice(), y.as_slice()].concat())
 }

@@ -116,10 +116,11 @@ pub fn verify_quote(
         return Err(QuoteError::PcrDigest);
     }
     // Step 6.
+    let fixed = signature.fixed_for(key).ok_or(QuoteError::BadSignature)?;
     let verified = if weak(signature.hash) {
-        dangerous_verify_sha1(key, bytes, &signature.bytes)
+        dangerous_verify_sha1(key, bytes, &fixed)
     } else {
-        verify(key, signature.scheme, bytes, &signature.bytes)
+        verify(key, signature.scheme, bytes, &fixed)
     };
     verified.map_err(|_| QuoteError::BadSignature)
 }

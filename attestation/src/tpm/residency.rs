@@ -1,13 +1,16 @@
-//! Proof that one TPM holds both an endorsement key and an attestation key (TPM 2.0 Part 1, section 24).
+//! Proof that a TPM holds an attestation key: by the answer to a credential that was made for it and the TPM's
+//! endorsement key (TPM 2.0 Part 1, section 24), or by a certificate of the attestation key itself.
 //!
 //! The types force the order: a credential can be made only for a verified EK, and [`ResidentAk`] can be had
-//! only for the answer to it. Whether the answer came in time, once, and from whom was asked is for the caller.
+//! only for the answer to it, or for a verified certificate. Whether the answer came in time, once, and from whom
+//! was asked is for the caller.
 
 use vouchsafe_crypto::make_credential::{EndorsementKey, MakeCredentialError, make_credential as protect};
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::verify::PublicKey;
 use vouchsafe_protocol::evidence::CredentialBlob;
 use vouchsafe_protocol::id::{AnchorClass, AnchorName};
+use vouchsafe_protocol::policy::TpmKind;
 
 use super::ak::AttestationKey;
 use super::ek::VerifiedEk;
@@ -26,13 +29,25 @@ impl ResidencyError {
     }
 }
 
-/// An attestation key that the TPM of a verified endorsement key holds.
+/// How an attestation key was shown to be a TPM's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownBy {
+    /// Its own certificate.
+    Certificate,
+    /// The credential that only the TPM of a certified endorsement key could open.
+    Credential,
+}
+
+/// An attestation key that a TPM holds: only [`confirm_residency`] and
+/// [`super::ak_certificate::verify_ak_certificate`] make one.
 #[derive(Clone, Debug)]
 pub struct ResidentAk {
-    ak: AttestationKey,
-    ek_spki_digest: [u8; 32],
-    anchor: AnchorName,
-    class: AnchorClass,
+    pub(super) ak: AttestationKey,
+    pub(super) shown_by: ShownBy,
+    pub(super) spki_digest: [u8; 32],
+    pub(super) anchor: AnchorName,
+    pub(super) class: AnchorClass,
+    pub(super) kind: TpmKind,
 }
 
 impl ResidentAk {
@@ -42,10 +57,17 @@ impl ResidentAk {
         &self.ak
     }
 
-    /// SHA-256 of the SubjectPublicKeyInfo of the EK's certificate.
+    /// How it was shown to be a TPM's.
     #[must_use]
-    pub fn ek_spki_digest(&self) -> &[u8; 32] {
-        &self.ek_spki_digest
+    pub fn shown_by(&self) -> ShownBy {
+        self.shown_by
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo of the certificate that chains to the anchor: the EK's for a credential,
+    /// else the AK's.
+    #[must_use]
+    pub fn spki_digest(&self) -> &[u8; 32] {
+        &self.spki_digest
     }
 
     /// Anchor set that vouches for the TPM.
@@ -58,6 +80,12 @@ impl ResidentAk {
     #[must_use]
     pub fn class(&self) -> AnchorClass {
         self.class
+    }
+
+    /// Kind of TPM that the set stands for.
+    #[must_use]
+    pub fn kind(&self) -> TpmKind {
+        self.kind
     }
 }
 
@@ -102,5 +130,12 @@ pub fn confirm_residency(
     if !expected.ct_eq(answer) {
         return Err(ResidencyError);
     }
-    Ok(ResidentAk { ak, ek_spki_digest: *ek.spki_digest(), anchor: ek.anchor().clone(), class: ek.class() })
+    Ok(ResidentAk {
+        ak,
+        shown_by: ShownBy::Credential,
+        spki_digest: *ek.spki_digest(),
+        anchor: ek.anchor().clone(),
+        class: ek.class(),
+        kind: ek.kind(),
+    })
 }

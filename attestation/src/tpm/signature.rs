@@ -33,12 +33,12 @@ pub struct QuoteSignature {
     pub scheme: Scheme,
     /// Hash of the scheme: also the one that pcrDigest is made with.
     pub hash: HashAlgorithm,
-    /// RSA: as long as the modulus. ECDSA: r and s, 32 bytes each, big-endian.
+    /// RSA: as long as the modulus. ECDSA: r and s, 48 bytes each, big-endian, whatever the curve.
     pub bytes: Vec<u8>,
 }
 
 impl QuoteSignature {
-    /// Parses a TPMT_SIGNATURE of RSASSA, RSAPSS or ECDSA (P-256).
+    /// Parses a TPMT_SIGNATURE of RSASSA, RSAPSS or ECDSA (P-256, P-384).
     ///
     /// # Errors
     /// [`SignatureError`].
@@ -72,14 +72,36 @@ impl QuoteSignature {
         matches!(
             (self.scheme, key),
             (Scheme::RsaPkcs1(_) | Scheme::RsaPss(_), PublicKey::Rsa { .. })
-                | (Scheme::EcdsaFixed(_), PublicKey::P256(_))
+                | (Scheme::EcdsaFixed(_), PublicKey::P256(_) | PublicKey::P384(_))
         )
+    }
+
+    /// The signature in the fixed form that keys like this one make: for ECDSA, r and s each as long as the order.
+    /// `None` if r or s is longer than that.
+    pub(crate) fn fixed_for(&self, key: &PublicKey) -> Option<Vec<u8>> {
+        match (self.scheme, key) {
+            (Scheme::EcdsaFixed(_), PublicKey::P256(_)) => {
+                let mut fixed = Vec::with_capacity(64);
+                for scalar in self.bytes.chunks(SCALAR_LEN) {
+                    let (excess, scalar) = scalar.split_at_checked(SCALAR_LEN - 32)?;
+                    if excess.iter().any(|byte| *byte != 0) {
+                        return None;
+                    }
+                    fixed.extend_from_slice(scalar);
+                }
+                Some(fixed)
+            }
+            _ => Some(self.bytes.clone()),
+        }
     }
 }
 
-/// A TPM may leave out leading zeros of r and s: 1 to 32 bytes, here always 32.
-fn padded(scalar: &[u8]) -> Result<[u8; 32], SignatureError> {
-    let mut fixed = [0; 32];
+/// Longest r or s that is read, in bytes: of P-384.
+const SCALAR_LEN: usize = 48;
+
+/// A TPM may leave out leading zeros of r and s: 1 to 48 bytes, here always 48.
+fn padded(scalar: &[u8]) -> Result<[u8; SCALAR_LEN], SignatureError> {
+    let mut fixed = [0; SCALAR_LEN];
     let start = fixed.len().checked_sub(scalar.len()).ok_or(SignatureError::Malformed)?;
     if scalar.is_empty() {
         return Err(SignatureError::Malformed);

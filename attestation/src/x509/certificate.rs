@@ -165,6 +165,14 @@ impl Certificate {
         self.common_name.as_deref()
     }
 
+    /// Whether the subject has a name or, if it is empty, a critical alternative name (RFC 5280, section 4.2.1.6).
+    #[must_use]
+    pub fn names_its_subject(&self) -> bool {
+        let alternative =
+            self.extensions.iter().any(|extension| extension.oid == "2.5.29.17" && extension.critical);
+        self.subject != [0x30, 0] || alternative
+    }
+
     /// Dates.
     #[must_use]
     pub fn validity(&self) -> Validity {
