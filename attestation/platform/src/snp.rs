@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, SnpEvidence, TpmKeys};
+use vouchsafe_protocol::evidence::{
+    CredentialBlob, Evidence, SnpEndorsements, SnpEvidence, TpmKeys,
+};
 use vouchsafe_protocol::limits::CERTIFICATE_LEN;
 
 use self::cert_table::{CertTable, CertTableError};
@@ -175,7 +177,8 @@ impl<Device: GuestDevice, Directory: ReportDirectory> SnpPlatform<Device, Direct
             (None, Some(path)) => Some(read_certificate(path)?),
             (None, None) => None,
         };
-        Ok(SnpEvidence { report: report.into_bytes(), vek, intermediate })
+        let endorsements = SnpEndorsements { vek: Some(vek), intermediate, crl: None };
+        Ok(SnpEvidence { report: report.into_bytes(), endorsements })
     }
 }
 

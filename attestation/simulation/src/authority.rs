@@ -211,6 +211,7 @@ impl SimulatedPki {
             ark: self.ark.clone(),
             issuer,
             vek,
+            crl: None,
             key,
         })
     }

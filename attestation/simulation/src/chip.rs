@@ -24,6 +24,7 @@ pub struct SimulatedChip {
     pub(crate) ark: Vec<u8>,
     pub(crate) issuer: Vec<u8>,
     pub(crate) vek: Vec<u8>,
+    pub(crate) crl: Option<Vec<u8>>,
     pub(crate) key: SecretBytes,
 }
 
@@ -102,7 +103,7 @@ impl SimulatedChip {
         };
         let mut chip_id = [0; 64];
         chip_id.iter_mut().zip(value("4")?).for_each(|(to, from)| *to = *from);
-        let chip = Self { kind: VekKind::Vcek, product, tcb, chip_id, ark, issuer: ask, vek: vcek, key };
+        let chip = Self { kind: VekKind::Vcek, product, tcb, chip_id, ark, issuer: ask, vek: vcek, crl: None, key };
         chip.key_pair()?;
         Ok(chip)
     }
@@ -168,7 +169,14 @@ impl SimulatedChip {
         Ok(self.evidence(report))
     }
 
-    /// A report with this chip's certificates.
+    /// The same chip, with a revocation list that goes with its certificates from now on.
+    #[must_use]
+    pub fn with_crl(mut self, crl: Option<Vec<u8>>) -> Self {
+        self.crl = crl;
+        self
+    }
+
+    /// A report with this chip's certificates, and its revocation list if it has one.
     #[must_use]
     pub fn evidence(&self, report: Vec<u8>) -> SnpEvidence {
         let endorsements = SnpEndorsements {

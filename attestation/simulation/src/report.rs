@@ -16,6 +16,8 @@ pub mod field {
     pub const VERSION: usize = 0x000;
     pub const GUEST_SVN: usize = 0x004;
     pub const POLICY: usize = 0x008;
+    pub const FAMILY_ID: usize = 0x010;
+    pub const IMAGE_ID: usize = 0x020;
     pub const VMPL: usize = 0x030;
     pub const SIGNATURE_ALGO: usize = 0x034;
     pub const CURRENT_TCB: usize = 0x038;
@@ -24,6 +26,10 @@ pub mod field {
     pub const REPORT_DATA: usize = 0x050;
     pub const MEASUREMENT: usize = 0x090;
     pub const HOST_DATA: usize = 0x0c0;
+    pub const ID_KEY_DIGEST: usize = 0x0e0;
+    pub const AUTHOR_KEY_DIGEST: usize = 0x110;
+    pub const REPORT_ID: usize = 0x140;
+    pub const REPORT_ID_MA: usize = 0x160;
     pub const REPORTED_TCB: usize = 0x180;
     pub const CPUID: usize = 0x188;
     pub const CHIP_ID: usize = 0x1a0;
@@ -66,6 +72,8 @@ impl ReportBuilder {
             .set(field::REPORTED_TCB, &tcb)
             .set(field::COMMITTED_TCB, &tcb)
             .set(field::LAUNCH_TCB, &tcb)
+            // Of a guest without a migration agent.
+            .set(field::REPORT_ID_MA, &[0xff; 32])
             .set(field::CPUID, &cpuid)
             .set(field::CHIP_ID, &chip.chip_id)
             .set(field::CURRENT_VERSION, &[29, 55, 1])

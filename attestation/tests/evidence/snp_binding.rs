@@ -22,7 +22,7 @@ fn right_evidence_is_accepted_and_described() {
 fn the_compiled_in_issuer_is_used_when_none_is_stapled() {
     let fixture = Fixture::genoa();
     let mut evidence = fixture.evidence(fixture.report());
-    evidence.intermediate = None;
+    evidence.endorsements.intermediate = None;
     fixture.appraise_evidence(evidence, &[accept()]).unwrap();
 }
 
@@ -52,7 +52,7 @@ fn b6_chain_of_one_chip_and_signature_of_another_is_refused() {
     // Same chip id and TCB, certified by the same PKI, another key.
     let other = fixture.pki.chip(&VekSpec::vcek(Product::Genoa, TCB, CHIP_ID)).unwrap();
     let mut evidence = fixture.evidence(fixture.report());
-    evidence.vek = other.vek().to_vec();
+    evidence.endorsements.vek = Some(other.vek().to_vec());
     assert_eq!(fixture.refusal(evidence), AppraisalError::Snp(SnpError::Signature));
 }
 

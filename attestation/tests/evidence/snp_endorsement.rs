@@ -5,9 +5,9 @@ use vouchsafe_attestation::snp::rules::SnpRuleError;
 use vouchsafe_attestation::snp::vek::{AmdExtension, VekError};
 use vouchsafe_attestation::snp::verify::SnpError;
 use vouchsafe_attestation::x509::ChainError;
-use vouchsafe_attestation::{AppraisalError, ChainCache, Residency, TrustAnchors, appraise};
+use vouchsafe_attestation::{AppraisalError, ChainCache, Collateral, Context, Residency, TrustAnchors, appraise};
 use vouchsafe_protocol::evidence::{Evidence, SnpEvidence};
-use vouchsafe_protocol::policy::{Accept, ChipId, ChipRule, Permission, Product, TcbFloor};
+use vouchsafe_protocol::policy::{Accept, ChipId, ChipRule, Permission, Product, Tcb, TcbFloor};
 use vouchsafe_simulation::{Validity, VekSpec, field};
 
 #[test]
@@ -46,7 +46,7 @@ fn s4_a_vcek_of_another_tcb_is_refused_both_ways_and_by_component() {
                         .fold(fixture.report(), |report, offset| report.set(offset, &raw));
                 let rule = Accept::Snp(snp_fixture::SnpAccept {
                     reserved_fields: Permission::Allowed,
-                    tcb_floors: vec![TcbFloor { product, tcb: snp_fixture::ZERO }],
+                    tcb_floors: vec![TcbFloor::all(product, Tcb::ZERO)],
                     ..snp_fixture::snp_accept()
                 });
                 let refused = fixture.appraise_with(report, &[rule]).unwrap_err();
@@ -140,7 +140,7 @@ fn s11_a_cached_chain_still_expires() {
     let mut cache = ChainCache::new();
     let at = |now, cache: &mut ChainCache| {
         let rules = [accept()];
-        appraise(&evidence, &statement(), &rules, &fixture.anchors, Residency::NotATpm, now, cache)
+        appraise(&evidence, &statement(), &rules, Residency::NotATpm, fixture.context(now), cache)
     };
     at(NOW, &mut cache).unwrap();
     assert_eq!(cache.len(), 1);
@@ -158,13 +158,14 @@ fn a_cached_chain_is_not_believed_under_other_roots_or_another_intermediate() {
     let evidence = fixture.evidence(fixture.report());
     let ask = |evidence: &SnpEvidence, anchors: &TrustAnchors, cache: &mut ChainCache| {
         let evidence = Evidence::Snp(evidence.clone());
-        appraise(&evidence, &statement(), &[accept()], anchors, Residency::NotATpm, NOW, cache)
+        let context = Context { anchors, collateral: &Collateral::new(), now_unix_secs: NOW };
+        appraise(&evidence, &statement(), &[accept()], Residency::NotATpm, context, cache)
     };
     ask(&evidence, &fixture.anchors, &mut cache).unwrap();
     let refused = ask(&evidence, &other.anchors, &mut cache).unwrap_err();
     assert_eq!(refused, AppraisalError::Snp(SnpError::Chain(ChainError::BadSignature)));
     let mut swapped = evidence;
-    swapped.intermediate = Some(fixture.pki.asvk().to_vec());
+    swapped.endorsements.intermediate = Some(fixture.pki.asvk().to_vec());
     let refused = ask(&swapped, &fixture.anchors, &mut cache).unwrap_err();
     assert_eq!(refused, AppraisalError::Snp(SnpError::IntermediateName));
 }
@@ -200,10 +201,11 @@ fn a_kept_chip_comes_back_from_its_files() {
         let evidence = again.attest(measurement(), &statement().snp_report_data()).unwrap();
         let anchors = snp_fixture::anchors(&[chip.root()]);
         let mut rule = snp_fixture::snp_accept();
-        rule.tcb_floors = vec![TcbFloor { product, tcb: chip.tcb() }];
+        rule.tcb_floors = vec![TcbFloor::all(product, chip.tcb())];
         let evidence = Evidence::Snp(evidence);
         let rules = [Accept::Snp(rule)];
         let mut cache = ChainCache::new();
-        appraise(&evidence, &statement(), &rules, &anchors, Residency::NotATpm, NOW, &mut cache).unwrap();
+        let context = Context { anchors: &anchors, collateral: &Collateral::new(), now_unix_secs: NOW };
+        appraise(&evidence, &statement(), &rules, Residency::NotATpm, context, &mut cache).unwrap();
     }
 }

@@ -2,14 +2,15 @@
 
 use vouchsafe_attestation::snp::rules::SnpRuleError;
 use vouchsafe_attestation::{
-    Appraisal, AppraisalError, ChainCache, Residency, StatementPreimage, TrustAnchors, appraise, statement,
+    Appraisal, AppraisalError, ChainCache, Collateral, Context, Residency, StatementPreimage, TrustAnchors,
+    appraise, statement,
 };
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors, SimulatedRoot};
 use vouchsafe_protocol::evidence::{Evidence, SnpEvidence};
 use vouchsafe_protocol::id::{AnchorClass, VaultId};
 pub use vouchsafe_protocol::policy::SnpAccept;
 use vouchsafe_protocol::policy::{
-    Accept, BitRule, ChipRule, HostDataRule, LaunchDigest, Permission, PlatformInfoRules, Product, Tcb,
+    Accept, BitRule, ChipRule, LaunchDigest, Permission, PlatformInfoRules, Product, RevocationRule, Tcb,
     TcbFloor,
 };
 use vouchsafe_simulation::{ReportBuilder, SimulatedChip, SimulatedPki, VekSpec};
@@ -19,12 +20,12 @@ pub const NOW: u64 = 1_767_225_600;
 pub const CHIP_ID: [u8; 64] = [0xc1; 64];
 pub const TCB: Tcb = Tcb { fmc: 0, boot_loader: 9, tee: 2, snp: 23, microcode: 200 };
 pub const HIGHER: Tcb = Tcb { fmc: 0, boot_loader: 10, tee: 3, snp: 24, microcode: 201 };
-pub const ZERO: Tcb = Tcb { fmc: 0, boot_loader: 0, tee: 0, snp: 0, microcode: 0 };
 
 pub struct Fixture {
     pub pki: SimulatedPki,
     pub chip: SimulatedChip,
     pub anchors: TrustAnchors,
+    pub collateral: Collateral,
 }
 
 impl Fixture {
@@ -36,7 +37,7 @@ impl Fixture {
         let pki = SimulatedPki::generate(product).unwrap();
         let chip = pki.chip(&VekSpec::vcek(product, TCB, CHIP_ID)).unwrap();
         let anchors = anchors(&[pki.root()]);
-        Self { pki, chip, anchors }
+        Self { pki, chip, anchors, collateral: Collateral::new() }
     }
 
     pub fn report(&self) -> ReportBuilder {
@@ -67,11 +68,15 @@ impl Fixture {
         let mut cache = ChainCache::new();
         let evidence = Evidence::Snp(evidence);
         let residency = Residency::NotATpm;
-        let first = appraise(&evidence, &statement(), rules, &self.anchors, residency, NOW, &mut cache);
+        let first = appraise(&evidence, &statement(), rules, residency, self.context(NOW), &mut cache);
         // The cache must never change a verdict.
-        let second = appraise(&evidence, &statement(), rules, &self.anchors, residency, NOW, &mut cache);
+        let second = appraise(&evidence, &statement(), rules, residency, self.context(NOW), &mut cache);
         assert_eq!(first, second);
         first
+    }
+
+    pub fn context(&self, now_unix_secs: u64) -> Context<'_> {
+        Context { anchors: &self.anchors, collateral: &self.collateral, now_unix_secs }
     }
 
     pub fn refusal(&self, evidence: SnpEvidence) -> AppraisalError {
@@ -111,25 +116,10 @@ pub fn accept() -> Accept {
 }
 
 pub fn snp_accept() -> SnpAccept {
-    SnpAccept {
-        products: vec![Product::Milan, Product::Genoa, Product::Turin],
-        measurements: vec![LaunchDigest([0; 48]), measurement()],
-        tcb_floors: [Product::Milan, Product::Genoa, Product::Turin]
-            .map(|product| TcbFloor { product, tcb: TCB })
-            .to_vec(),
-        provisional_firmware: Permission::Forbidden,
-        platform_info: PlatformInfoRules {
-            alias_check_complete: BitRule::Required,
-            unknown_bits: Permission::Forbidden,
-            ..any_platform_info()
-        },
-        vmpl: 0,
-        chip: ChipRule::AnyChip,
-        debug: Permission::Forbidden,
-        min_report_version: 3,
-        host_data: HostDataRule::AnyHostData,
-        reserved_fields: Permission::Forbidden,
-    }
+    let products = vec![Product::Milan, Product::Genoa, Product::Turin];
+    let floors = products.iter().map(|product| TcbFloor::all(*product, TCB)).collect();
+    let measurements = vec![LaunchDigest([0; 48]).into(), measurement().into()];
+    SnpAccept::strict(products, measurements, floors, ChipRule::AnyChip, RevocationRule::Unchecked)
 }
 
 pub fn any_platform_info() -> PlatformInfoRules {

@@ -139,21 +139,22 @@ fn s16_every_other_length_of_a_certificate_is_refused() {
     let fixture = Fixture::genoa();
     let good = fixture.evidence(fixture.report());
     let malformed = CertificateError::Malformed;
-    for len in (0..good.vek.len()).chain([good.vek.len() + 1]) {
+    let vek = good.endorsements.vek.clone().unwrap();
+    for len in (0..vek.len()).chain([vek.len() + 1]) {
         let mut evidence = good.clone();
-        evidence.vek.resize(len, 0);
+        evidence.endorsements.vek.as_mut().unwrap().resize(len, 0);
         let expected = SnpError::Vek(VekError::Certificate(malformed));
         assert_eq!(fixture.refusal(evidence), AppraisalError::Snp(expected), "{len}");
     }
-    let whole = good.intermediate.clone().unwrap();
+    let whole = good.endorsements.intermediate.clone().unwrap();
     for len in (0..whole.len()).chain([whole.len() + 1]) {
         let mut evidence = good.clone();
-        evidence.intermediate.as_mut().unwrap().resize(len, 0);
+        evidence.endorsements.intermediate.as_mut().unwrap().resize(len, 0);
         let expected = SnpError::Intermediate(malformed);
         assert_eq!(fixture.refusal(evidence), AppraisalError::Snp(expected), "{len}");
     }
     let mut evidence = good;
-    evidence.vek.resize(8 * 1024 + 1, 0);
+    evidence.endorsements.vek.as_mut().unwrap().resize(8 * 1024 + 1, 0);
     let expected = SnpError::Vek(VekError::Certificate(CertificateError::TooLong { len: 8193 }));
     assert_eq!(fixture.refusal(evidence), AppraisalError::Snp(expected));
 }
@@ -163,8 +164,9 @@ fn inner_and_outer_signature_algorithm_must_agree() {
     let fixture = Fixture::genoa();
     let mut evidence = fixture.evidence(fixture.report());
     // Salt length 48 of the outer RSASSA-PSS parameters: the last such field.
-    let salt = evidence.vek.windows(5).rposition(|bytes| bytes == [0xa2, 3, 2, 1, 48]).unwrap();
-    evidence.vek[salt + 4] = 47;
+    let vek = evidence.endorsements.vek.as_mut().unwrap();
+    let salt = vek.windows(5).rposition(|bytes| bytes == [0xa2, 3, 2, 1, 48]).unwrap();
+    vek[salt + 4] = 47;
     let expected = SnpError::Vek(VekError::Certificate(CertificateError::AlgorithmMismatch));
     assert_eq!(fixture.refusal(evidence), AppraisalError::Snp(expected));
 }

@@ -1,9 +1,8 @@
 //! Roots and intermediates.
 
-use rcgen::{CustomExtension, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 
 use crate::snp_fixture::{self, CHIP_ID, Fixture, TCB};
-use crate::tpm_fixture::{Ca, ca_params};
 use vouchsafe_attestation::snp::roots::RootsError;
 use vouchsafe_attestation::snp::vek::VekError;
 use vouchsafe_attestation::snp::verify::SnpError;
@@ -78,7 +77,7 @@ fn s2_an_intermediate_of_another_name_or_kind_is_refused() {
     let fixture = Fixture::genoa();
     for intermediate in [fixture.pki.root().ark, fixture.pki.asvk().to_vec()] {
         let mut evidence = fixture.evidence(fixture.report());
-        evidence.intermediate = Some(intermediate);
+        evidence.endorsements.intermediate = Some(intermediate);
         assert_eq!(fixture.refusal(evidence), AppraisalError::Snp(SnpError::IntermediateName));
     }
 }
@@ -96,7 +95,7 @@ fn s2_a_vlek_without_its_issuer_is_refused() {
     let fixture = Fixture::genoa();
     let vlek = fixture.pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
     let mut evidence = vlek.evidence(snp_fixture::report(&vlek).sign(&vlek).unwrap());
-    evidence.intermediate = None;
+    evidence.endorsements.intermediate = None;
     let rule = Accept::Snp(snp_fixture::SnpAccept {
         chip: ChipRule::AnyChipEvenMasked,
         ..snp_fixture::snp_accept()
@@ -129,10 +128,20 @@ fn s3_a_report_that_names_the_other_kind_of_key_is_refused() {
 fn s2_a_chain_that_is_not_signed_in_amds_way_is_refused() {
     let mut fixture = Fixture::genoa();
     // Right names, right extensions, signatures that verify: but ECDSA.
-    let authority = Ca::with(ca_params("ARK-Genoa"));
-    let issuer = authority.below(ca_params("SEV-Genoa"));
-    let mut params = ca_params("SEV-VCEK");
-    params.is_ca = rcgen::IsCa::NoCa;
+    let params = |name: &str| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    };
+    let [root_key, issuer_key] = [(); 2].map(|()| KeyPair::generate().unwrap());
+    let root = params("ARK-Genoa").self_signed(&root_key).unwrap().der().to_vec();
+    let root_issuer = Issuer::new(params("ARK-Genoa"), root_key);
+    let issuer = params("SEV-Genoa").signed_by(&issuer_key, &root_issuer).unwrap().der().to_vec();
+    let issuer_issuer = Issuer::new(params("SEV-Genoa"), issuer_key);
+    let mut params = params("SEV-VCEK");
+    params.is_ca = IsCa::NoCa;
     for extension in VekSpec::vcek(Product::Genoa, TCB, CHIP_ID).extensions {
         let oid = [1, 3, 6, 1, 4, 1, 3704, 1].into_iter();
         let oid: Vec<u64> = oid.chain(extension.suffix.split('.').map(|n| n.parse().unwrap())).collect();
@@ -140,9 +149,9 @@ fn s2_a_chain_that_is_not_signed_in_amds_way_is_refused() {
     }
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let mut evidence = fixture.evidence(fixture.report());
-    evidence.vek = params.signed_by(&key, &issuer.issuer).unwrap().der().to_vec();
-    evidence.intermediate = Some(issuer.der.clone());
-    let root = SimulatedRoot { product: Product::Genoa, ark: authority.der, ask: issuer.der };
+    evidence.endorsements.vek = Some(params.signed_by(&key, &issuer_issuer).unwrap().der().to_vec());
+    evidence.endorsements.intermediate = Some(issuer.clone());
+    let root = SimulatedRoot { product: Product::Genoa, ark: root, ask: issuer };
     fixture.anchors = snp_fixture::anchors(&[root]);
     let refused = fixture.refusal(evidence);
     assert_eq!(refused, AppraisalError::Snp(SnpError::Chain(ChainError::UnsupportedAlgorithm)));

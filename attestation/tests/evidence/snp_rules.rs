@@ -12,9 +12,9 @@ fn s6_debug_policy_is_refused() {
     let report = fixture.report().set(field::POLICY, &0xb_0000u64.to_le_bytes());
     assert_eq!(fixture.rule_refusal(report.clone(), accept()), SnpRuleError::Debug);
     assert_eq!(AppraisalError::SnpRule(SnpRuleError::Debug).code(), "snp.policy.debug");
-    let allowed =
-        Accept::Snp(snp_fixture::SnpAccept { debug: Permission::Allowed, ..snp_fixture::snp_accept() });
-    fixture.appraise_with(report, &[allowed]).unwrap();
+    let mut allowed = snp_fixture::snp_accept();
+    allowed.guest_policy.debug = BitRule::Any;
+    fixture.appraise_with(report, &[Accept::Snp(allowed)]).unwrap();
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn s5_reported_above_committed_or_committed_above_current_is_refused() {
     let rule = || {
         Accept::Snp(snp_fixture::SnpAccept {
             provisional_firmware: Permission::Allowed,
-            tcb_floors: vec![TcbFloor { product: Product::Genoa, tcb: snp_fixture::ZERO }],
+            tcb_floors: vec![TcbFloor::all(Product::Genoa, Tcb::ZERO)],
             ..snp_fixture::snp_accept()
         })
     };
@@ -64,7 +64,7 @@ fn s5_every_component_of_reported_committed_and_launch_has_a_floor() {
         for (component, floor) in floors {
             let rule = |floor| {
                 Accept::Snp(snp_fixture::SnpAccept {
-                    tcb_floors: vec![TcbFloor { product, tcb: floor }],
+                    tcb_floors: vec![TcbFloor::all(product, floor)],
                     ..snp_fixture::snp_accept()
                 })
             };
@@ -84,7 +84,7 @@ fn s5_every_component_of_reported_committed_and_launch_has_a_floor() {
 fn s5_a_product_without_a_floor_is_refused() {
     let fixture = Fixture::genoa();
     let rule = Accept::Snp(snp_fixture::SnpAccept {
-        tcb_floors: vec![TcbFloor { product: Product::Milan, tcb: snp_fixture::ZERO }],
+        tcb_floors: vec![TcbFloor::all(Product::Milan, Tcb::ZERO)],
         ..snp_fixture::snp_accept()
     });
     let expected = SnpRuleError::NoFloor { product: Product::Genoa };

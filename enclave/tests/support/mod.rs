@@ -33,8 +33,8 @@ use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, SecretValue};
 use vouchsafe_protocol::limits::{INTRODUCTION_FRAME_LEN, SESSION_FRAME_LEN};
 use vouchsafe_protocol::link::StorageReply;
 use vouchsafe_protocol::policy::{
-    Accept, Allow, BitRule, Capability, ChipRule, HostDataRule, LaunchDigest, Permission, PlatformInfoRules,
-    Product, RefusalDetail, Role, SnpAccept, Tcb, TcbFloor,
+    Accept, Allow, Capability, ChipRule, LaunchDigest, Product, RefusalDetail, RevocationRule, Role, SnpAccept,
+    Tcb, TcbFloor,
 };
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::{AgentFrame, Outcome, Reply, Request, Response, parse_vault_frame};
@@ -64,36 +64,19 @@ pub fn evidence_of(measurement: LaunchDigest, preimage: &statement::StatementPre
 }
 
 pub fn role(name: &str, allow: &[(&str, &[Capability])]) -> Role {
-    let any = BitRule::Any;
     Role {
         name: name.parse().unwrap(),
         spiffe_path: format!("/{name}"),
         evidence_max_age_secs: 3600,
         identity_ttl_secs: 7200,
         refusals: RefusalDetail::NameRule,
-        accept: vec![Accept::Snp(SnpAccept {
-            products: vec![Product::Genoa],
-            measurements: vec![MEASUREMENT],
-            tcb_floors: vec![TcbFloor { product: Product::Genoa, tcb: TCB }],
-            provisional_firmware: Permission::Forbidden,
-            platform_info: PlatformInfoRules {
-                smt: any,
-                tsme: any,
-                ecc: any,
-                rapl_disabled: any,
-                ciphertext_hiding: any,
-                alias_check_complete: BitRule::Required,
-                iommu_write_safe: any,
-                tio: any,
-                unknown_bits: Permission::Forbidden,
-            },
-            vmpl: 0,
-            chip: ChipRule::AnyChip,
-            debug: Permission::Forbidden,
-            min_report_version: 3,
-            host_data: HostDataRule::AnyHostData,
-            reserved_fields: Permission::Forbidden,
-        })],
+        accept: vec![Accept::Snp(SnpAccept::strict(
+            vec![Product::Genoa],
+            vec![MEASUREMENT.into()],
+            vec![TcbFloor::all(Product::Genoa, TCB)],
+            ChipRule::AnyChip,
+            RevocationRule::Unchecked,
+        ))],
         allow: allow
             .iter()
             .map(|(path, can)| Allow { path: (*path).to_owned(), can: can.to_vec() })

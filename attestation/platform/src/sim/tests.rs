@@ -3,12 +3,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 use vouchsafe_attestation::statement::introduction;
-use vouchsafe_attestation::{AppraisalError, ChainCache, Residency, TrustAnchors, appraise};
+use vouchsafe_attestation::{
+    AppraisalError, ChainCache, Collateral, Context, Residency, TrustAnchors, appraise,
+};
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::id::{AnchorClass, VaultId};
-use vouchsafe_protocol::policy::{
-    Accept, BitRule, ChipRule, HostDataRule, Permission, PlatformInfoRules, SnpAccept, Tcb, TcbFloor,
-};
+use vouchsafe_protocol::policy::{Accept, ChipRule, RevocationRule, SnpAccept, Tcb, TcbFloor};
 
 use super::*;
 
@@ -32,30 +32,13 @@ fn refusal(result: Result<Key32, PlatformError>) -> SimError {
 }
 
 fn accept(machine: &SimPlatform) -> Accept {
-    let zero = Tcb { fmc: 0, boot_loader: 0, tee: 0, snp: 0, microcode: 0 };
-    Accept::Snp(SnpAccept {
-        products: vec![PRODUCT],
-        measurements: vec![machine.measurement()],
-        tcb_floors: vec![TcbFloor { product: PRODUCT, tcb: zero }],
-        provisional_firmware: Permission::Forbidden,
-        platform_info: PlatformInfoRules {
-            smt: BitRule::Any,
-            tsme: BitRule::Any,
-            ecc: BitRule::Any,
-            rapl_disabled: BitRule::Any,
-            ciphertext_hiding: BitRule::Any,
-            alias_check_complete: BitRule::Required,
-            iommu_write_safe: BitRule::Any,
-            tio: BitRule::Any,
-            unknown_bits: Permission::Forbidden,
-        },
-        vmpl: 0,
-        chip: ChipRule::Allow(vec![machine.chip_id()]),
-        debug: Permission::Forbidden,
-        min_report_version: 3,
-        host_data: HostDataRule::AnyHostData,
-        reserved_fields: Permission::Forbidden,
-    })
+    Accept::Snp(SnpAccept::strict(
+        vec![PRODUCT],
+        vec![machine.measurement().into()],
+        vec![TcbFloor::all(PRODUCT, Tcb::ZERO)],
+        ChipRule::Allow(vec![machine.chip_id()]),
+        RevocationRule::Unchecked,
+    ))
 }
 
 #[test]
@@ -73,7 +56,9 @@ fn a_simulated_machine_is_accepted_by_the_verifier_from_end_to_end() {
     let rule = accept(&agent);
     let judge = |evidence: &Evidence| {
         let rules = std::slice::from_ref(&rule);
-        appraise(evidence, &statement, rules, &anchors, Residency::NotATpm, NOW, &mut ChainCache::new())
+        let context =
+            Context { anchors: &anchors, collateral: &Collateral::new(), now_unix_secs: NOW };
+        appraise(evidence, &statement, rules, Residency::NotATpm, context, &mut ChainCache::new())
     };
     let appraisal = judge(&agent.evidence(&statement, &[]).unwrap()).unwrap();
     assert_eq!(appraisal.anchor_class, AnchorClass::Simulated);

@@ -144,7 +144,7 @@ fn statement() -> StatementPreimage {
 fn evidence(guest: &mut SnpPlatform<Processor, Kernel>) -> Result<SnpEvidence, SnpError> {
     match guest.evidence(&statement(), &[]) {
         Ok(Evidence::Snp(evidence)) => Ok(evidence),
-        Ok(Evidence::Tpm(_)) => panic!("an SNP guest gave a quote"),
+        Ok(Evidence::Tpm(_) | Evidence::SnpVtpm(_)) => panic!("an SNP guest gave a quote"),
         Err(PlatformError::Snp(error)) => Err(error),
         Err(error) => panic!("another error: {error:?}"),
     }
@@ -157,8 +157,8 @@ fn a_report_comes_with_the_hosts_certificates_and_the_request_is_removed() {
     let evidence = evidence(&mut guest).unwrap();
     assert_eq!(evidence.report.len(), REPORT_LEN);
     assert_eq!(evidence.report[0x50..0x90], statement().snp_report_data());
-    assert_eq!(evidence.vek, chip.vek());
-    assert_eq!(evidence.intermediate.as_deref(), Some(chip.issuer()));
+    assert_eq!(evidence.endorsements.vek.as_deref(), Some(chip.vek()));
+    assert_eq!(evidence.endorsements.intermediate.as_deref(), Some(chip.issuer()));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     assert_eq!(guest.kind(), PlatformKind::Snp);
     assert_eq!(guest.tpm_keys().unwrap(), None);
@@ -215,8 +215,8 @@ fn without_the_hosts_certificates_the_configured_ones_are_used() {
     assert!(matches!(evidence(&mut guest), Err(SnpError::CertificateFile { .. })));
     fs::write(&vek, chip.vek()).unwrap();
     let shown = evidence(&mut guest).unwrap();
-    assert_eq!(shown.vek, chip.vek());
-    assert_eq!(shown.intermediate, None);
+    assert_eq!(shown.endorsements.vek.as_deref(), Some(chip.vek()));
+    assert_eq!(shown.endorsements.intermediate, None);
 }
 
 #[test]

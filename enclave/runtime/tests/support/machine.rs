@@ -11,8 +11,7 @@ use vouchsafe_platform::{Attester, Platform, PlatformError, PlatformKind};
 use vouchsafe_protocol::anchors::SimulatedRoot;
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
 use vouchsafe_protocol::policy::{
-    Accept, BitRule, ChipRule, HostDataRule, LaunchDigest, Permission, PlatformInfoRules, Product, SnpAccept,
-    Tcb, TcbFloor,
+    Accept, ChipRule, LaunchDigest, Product, RevocationRule, SnpAccept, Tcb, TcbFloor,
 };
 use vouchsafe_simulation::SimulatedChip;
 
@@ -65,30 +64,13 @@ fn chip() -> Arc<SimulatedChip> {
 
 /// Accepts this machine.
 pub fn accept() -> Accept {
-    let zero = Tcb { fmc: 0, boot_loader: 0, tee: 0, snp: 0, microcode: 0 };
-    Accept::Snp(SnpAccept {
-        products: vec![Product::Genoa],
-        measurements: vec![LaunchDigest(MEASUREMENT)],
-        tcb_floors: vec![TcbFloor { product: Product::Genoa, tcb: zero }],
-        provisional_firmware: Permission::Forbidden,
-        platform_info: PlatformInfoRules {
-            smt: BitRule::Any,
-            tsme: BitRule::Any,
-            ecc: BitRule::Any,
-            rapl_disabled: BitRule::Any,
-            ciphertext_hiding: BitRule::Any,
-            alias_check_complete: BitRule::Required,
-            iommu_write_safe: BitRule::Any,
-            tio: BitRule::Any,
-            unknown_bits: Permission::Forbidden,
-        },
-        vmpl: 0,
-        chip: ChipRule::AnyChip,
-        debug: Permission::Forbidden,
-        min_report_version: 3,
-        host_data: HostDataRule::AnyHostData,
-        reserved_fields: Permission::Forbidden,
-    })
+    Accept::Snp(SnpAccept::strict(
+        vec![Product::Genoa],
+        vec![LaunchDigest(MEASUREMENT).into()],
+        vec![TcbFloor::all(Product::Genoa, Tcb::ZERO)],
+        ChipRule::AnyChip,
+        RevocationRule::Unchecked,
+    ))
 }
 
 impl Attester for TestMachine {
