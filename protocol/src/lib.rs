@@ -18,4 +18,5 @@ pub mod path;
 pub mod policy;
 pub mod policy_check;
 pub mod refusal;
+pub mod seen;
 pub mod session;

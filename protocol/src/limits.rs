@@ -65,3 +65,13 @@ pub const UNSIGNED_GRACE_SECS: u64 = 4;
 pub const PIPELINE_DEPTH: usize = 64;
 /// Frames the store returns to one read.
 pub const READ_FRAMES: usize = 256;
+/// Largest record of seen evidence in bytes: a report or a quote with its PCRs; logs are kept only below it.
+pub const SEEN_LEN: usize = 16 * 1024;
+/// Largest sum of all records of seen evidence in bytes; the oldest are forgotten beyond it.
+pub const SEEN_TOTAL_LEN: usize = 32 * 1024 * 1024;
+/// Records in one page of seen evidence: 1 MiB at most.
+pub const SEEN_PAGE: usize = 64;
+/// Attestation keys of TPMs whose clocks are remembered; beyond it those seen longest ago are forgotten.
+pub const TPM_CLOCKS: usize = 65_536;
+/// Shortest and longest nonce of an attestation result in bytes (RFC 9711, section 4.1).
+pub const RESULT_NONCE_LEN: std::ops::RangeInclusive<usize> = 8..=64;
