@@ -202,7 +202,7 @@ fn describe(appraisal: &Appraisal) -> String {
     let platform = match &appraisal.class {
         PlatformClass::SnpVcek { product } => format!("SEV-SNP on {product:?}, one chip"),
         PlatformClass::SnpVlek { product } => format!("SEV-SNP on {product:?}, a provider's chip"),
-        PlatformClass::Tpm { anchor } => format!("TPM of {anchor}"),
+        PlatformClass::Tpm { anchor, kind: _ } => format!("TPM of {anchor}"),
         PlatformClass::TpmPinned => "pinned TPM".to_owned(),
     };
     format!("{class}{platform}, accepted by rule {}", appraisal.rule + 1)

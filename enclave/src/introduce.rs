@@ -7,8 +7,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vouchsafe_attestation::{
-    Appraisal, ChainCache, Residency, ResidentAk, TrustAnchors, appraise, confirm_residency, make_credential,
-    parse_ak, statement, verify_ek,
+    Appraisal, ChainCache, Collateral, Context, Residency, ResidentAk, TrustAnchors, appraise,
+    confirm_residency, make_credential, parse_ak, statement, verify_ek,
 };
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::random;
@@ -155,7 +155,7 @@ impl Introducer {
                             .map_err(|_| evidence_failure("tpm.ek.key"))?;
                         Some(TpmOffer { credential, pcrs })
                     }
-                    (EvidenceKind::Snp | EvidenceKind::Tpm, _) => return Err(evidence_failure("kind")),
+                    (EvidenceKind::Snp | EvidenceKind::SnpVtpm | EvidenceKind::Tpm, _) => return Err(evidence_failure("kind")),
                 }
             }
         };
@@ -234,7 +234,7 @@ impl Introducer {
                 // Only reports have chains to remember; quotes need not wait for one another.
                 let (mut shared, mut unused);
                 let cache: &mut ChainCache = match kind {
-                    EvidenceKind::Snp => {
+                    EvidenceKind::Snp | EvidenceKind::SnpVtpm => {
                         shared = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
                         &mut shared
                     }
@@ -243,9 +243,14 @@ impl Introducer {
                         &mut unused
                     }
                 };
-                let appraisal =
-                    appraise(evidence, &bound, &rules.accept, &self.shared.anchors, residency, now, cache)
-                        .map_err(|error| evidence_failure(error.code()))?;
+                let collateral = Collateral::new();
+                let context = Context {
+                    anchors: &self.shared.anchors,
+                    collateral: &collateral,
+                    now_unix_secs: now,
+                };
+                let appraisal = appraise(evidence, &bound, &rules.accept, residency, context, cache)
+                    .map_err(|error| evidence_failure(error.code()))?;
                 Ok(VerifiedSubject::Agent { role: role.clone(), appraisal: Box::new(appraisal) })
             }
             (Subject::Operator(name), Proof::OperatorKey) => {
@@ -318,7 +323,7 @@ fn accepts_snp(role: &Role) -> bool {
 fn selection(role: &Role) -> Option<Vec<u8>> {
     role.accept.iter().find_map(|accept| match accept {
         Accept::Tpm(tpm) => Some(tpm.pcrs.iter().map(|pcr| pcr.index).collect()),
-        Accept::Snp(_) => None,
+        Accept::Snp(_) | Accept::SnpVtpm(_) => None,
     })
 }
 

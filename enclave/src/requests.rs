@@ -153,7 +153,7 @@ impl Core {
     fn missing_anchor<'a>(&self, role: &'a Role) -> Option<&'a AnchorName> {
         let asked = role.accept.iter().flat_map(|accept| match accept {
             Accept::Tpm(tpm) => tpm.anchors.as_slice(),
-            Accept::Snp(_) => &[],
+            Accept::Snp(_) | Accept::SnpVtpm(_) => &[],
         });
         let known = &self.state().request.anchors.tpm;
         asked.into_iter().find(|asked| known.iter().all(|anchor| anchor.name != **asked))

@@ -66,8 +66,7 @@ impl Unattested {
             init_digest: sha256(&[&codec::encode(&state.request).map_err(|_| RestoreError::Inconsistent)?]),
             evidence: Evidence::Snp(vouchsafe_protocol::evidence::SnpEvidence {
                 report: Vec::new(),
-                vek: Vec::new(),
-                intermediate: None,
+                endorsements: vouchsafe_protocol::evidence::SnpEndorsements::default(),
             }),
             checkpoint: Vec::new(),
         };
@@ -125,6 +124,8 @@ fn measurement(evidence: &Evidence) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match evidence {
         Evidence::Snp(snp) => hex(snp.report.get(MEASUREMENT).unwrap_or_default()),
+        // No platform of a vault's makes this kind.
+        Evidence::SnpVtpm(_) => String::new(),
         Evidence::Tpm(tpm) => {
             let pcrs = tpm.pcrs.iter().map(|pcr| format!("{}={}", pcr.index, hex(&pcr.value)));
             pcrs.collect::<Vec<_>>().join(" ")

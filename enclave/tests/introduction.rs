@@ -17,7 +17,10 @@ use vouchsafe_enclave::{KernelPorts, ProveOutcome};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::introduction::{Hello, Offer, OfferBody, Proof, Prove, ProveBody, Subject, VERSION};
 use vouchsafe_protocol::limits::{CHALLENGE_SECS, INTRODUCTION_FRAME_LEN};
-use vouchsafe_protocol::policy::{Accept, EkRule, LaunchDigest, PcrRule, Permission, TpmAccept};
+use vouchsafe_protocol::policy::{
+    Accept, AkRule, EkRule, EventRules, ImaRule, LaunchDigest, PcrExpectation, PcrRule, Permission, TpmAccept,
+    TpmKindRule,
+};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::Request;
 
@@ -337,7 +340,15 @@ fn a_role_that_asks_for_an_unknown_anchor_or_is_not_valid_does_not_load() {
     let mut unknown = role("web", &[]);
     unknown.accept = vec![Accept::Tpm(TpmAccept {
         anchors: vec!["nowhere".parse().unwrap()],
-        pcrs: vec![PcrRule { index: 0, values: vec![[1; 32]], all_zero: Permission::Forbidden }],
+        kind: TpmKindRule::Any,
+        pcrs: vec![PcrRule {
+            index: 0,
+            expected: PcrExpectation::Values(vec![[1; 32].into()]),
+            all_zero: Permission::Forbidden,
+        }],
+        events: EventRules::default(),
+        ima: ImaRule::NotRequired,
+        ak: AkRule::Either,
         ek: EkRule::AnyTpm,
     })];
     let mut nobody = role("web", &[]);

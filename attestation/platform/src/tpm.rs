@@ -20,7 +20,7 @@ use tss_esapi::handles::KeyHandle;
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::evidence::{AkProof, CredentialBlob, Evidence, TpmKeys};
 
 use self::ak_file::AttestationKey;
 use self::connection::{Connection, Encrypt};
@@ -136,9 +136,11 @@ impl Attester for TpmPlatform {
         let endorsement = self.endorsement(&mut connection)?;
         let (_, ek_public) = ek::load(&mut connection, endorsement.kind)?;
         Ok(Some(TpmKeys {
-            ek_chain: endorsement.chain,
-            ek_public: key::marshal(&ek_public)?,
             ak_public: ak.blob.public,
+            proof: AkProof::Credential {
+                ek_chain: endorsement.chain,
+                ek_public: key::marshal(&ek_public)?,
+            },
         }))
     }
 
@@ -156,7 +158,7 @@ impl Attester for TpmPlatform {
         let qualifying = statement.tpm_qualifying_data();
         let mut evidence = quote::quote(&mut connection, handle, &ak.blob.public, qualifying, &selection)?;
         if self.config.tcti.device().is_some() {
-            evidence.event_log = quote::event_log(EVENT_LOG.as_ref());
+            evidence.logs.boot = quote::event_log(EVENT_LOG.as_ref());
         }
         Ok(Evidence::Tpm(evidence))
     }

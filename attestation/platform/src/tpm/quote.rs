@@ -5,7 +5,7 @@ use std::path::Path;
 use tss_esapi::handles::KeyHandle;
 use tss_esapi::structures::{AttestInfo, Data, SignatureScheme};
 use tss_esapi::traits::Marshall;
-use vouchsafe_protocol::evidence::TpmEvidence;
+use vouchsafe_protocol::evidence::{Logs, TpmEvidence};
 use vouchsafe_protocol::limits::EVENT_LOG_LEN;
 
 use super::connection::{Connection, Encrypt};
@@ -43,7 +43,7 @@ pub(crate) fn quote(
             signature: signature.marshall().map_err(marshal)?,
             ak_public: ak_public.to_vec(),
             pcrs,
-            event_log: None,
+            logs: Logs::default(),
         });
     }
     Err(TpmError::PcrsUnstable)

@@ -1,10 +1,13 @@
 use vouchsafe_attestation::{
-    AppraisalError, ChainCache, Residency, ResidentAk, TrustAnchors, appraise, confirm_residency,
-    make_credential, parse_ak, verify_ek,
+    AppraisalError, ChainCache, Collateral, Context, Residency, ResidentAk, TrustAnchors, appraise,
+    confirm_residency, make_credential, parse_ak, verify_ek,
 };
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors, TpmAnchor};
-use vouchsafe_protocol::evidence::TpmEvidence;
-use vouchsafe_protocol::policy::{Accept, EkRule, PcrRule, Permission, TpmAccept};
+use vouchsafe_protocol::evidence::{AkProof, TpmEvidence};
+use vouchsafe_protocol::policy::{
+    Accept, AkRule, EkRule, EventRules, ImaRule, PcrExpectation, PcrRule, Permission, TpmAccept, TpmKind,
+    TpmKindRule,
+};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
@@ -15,14 +18,23 @@ fn anchors(tpm: &Swtpm) -> TrustAnchors {
     let anchor = TpmAnchor {
         name: "swtpm".parse().unwrap(),
         class: AnchorClass::Simulated,
+        kind: TpmKind::Hardware,
         certificates: tpm.ek_anchors().unwrap(),
     };
     TrustAnchors::new(&Anchors { amd: AmdAnchors::BuiltIn, tpm: vec![anchor] }).unwrap()
 }
 
+fn ek_chain(keys: &TpmKeys) -> Vec<Vec<u8>> {
+    match &keys.proof {
+        AkProof::Credential { ek_chain, .. } => ek_chain.clone(),
+        AkProof::Certificate { .. } => panic!("a TPM of its own showed a certificate of its attestation key"),
+    }
+}
+
 /// A moment at which the EK certificate is valid.
 fn now(keys: &TpmKeys) -> u64 {
-    let (_, leaf) = X509Certificate::from_der(&keys.ek_chain[0]).unwrap();
+    let chain = ek_chain(keys);
+    let (_, leaf) = X509Certificate::from_der(&chain[0]).unwrap();
     u64::try_from(leaf.validity().not_before.timestamp()).unwrap() + 60
 }
 
@@ -41,19 +53,23 @@ fn residency(tpm: &Swtpm, machine: &mut TpmPlatform) -> (ResidentAk, u64) {
 fn quote(machine: &mut TpmPlatform, challenge: &[u8], pcrs: &[u8]) -> TpmEvidence {
     match machine.evidence(&statement(challenge), pcrs).unwrap() {
         Evidence::Tpm(evidence) => evidence,
-        Evidence::Snp(_) => panic!("a TPM gave an SNP report"),
+        Evidence::Snp(_) | Evidence::SnpVtpm(_) => panic!("a TPM gave an SNP report"),
     }
 }
 
 fn accepting(evidence: &TpmEvidence) -> Accept {
     let rule = |pcr: &vouchsafe_protocol::evidence::PcrValue| PcrRule {
         index: pcr.index,
-        values: vec![pcr.value],
+        expected: PcrExpectation::Values(vec![pcr.value.into()]),
         all_zero: Permission::Forbidden,
     };
     Accept::Tpm(TpmAccept {
         anchors: vec!["swtpm".parse().unwrap()],
+        kind: TpmKindRule::Hardware,
         pcrs: evidence.pcrs.iter().map(rule).collect(),
+        events: EventRules::default(),
+        ima: ImaRule::NotRequired,
+        ak: AkRule::ByCredential,
         ek: EkRule::AnyTpm,
     })
 }
@@ -68,7 +84,9 @@ fn judge(
 ) -> Result<(), AppraisalError> {
     let (evidence, residency) = (Evidence::Tpm(evidence), Residency::Proven(resident));
     let mut cache = ChainCache::new();
-    appraise(&evidence, &statement(challenge), &[rule], &anchors(tpm), residency, now, &mut cache).map(drop)
+    let (anchors, collateral) = (anchors(tpm), Collateral::new());
+    let context = Context { anchors: &anchors, collateral: &collateral, now_unix_secs: now };
+    appraise(&evidence, &statement(challenge), &[rule], residency, context, &mut cache).map(drop)
 }
 
 #[test]
@@ -78,7 +96,7 @@ fn a_machine_is_accepted_by_the_verifier_from_end_to_end() {
     let (resident, now) = residency(&tpm, &mut machine);
     let evidence = quote(&mut machine, b"challenge", &QUOTED);
     assert_eq!(evidence.pcrs.iter().map(|pcr| pcr.index).collect::<Vec<_>>(), QUOTED);
-    assert_eq!(evidence.event_log, None, "a software TPM has no log of this machine");
+    assert_eq!(evidence.logs.boot, None, "a software TPM has no log of this machine");
     let rule = accepting(&evidence);
     judge(&tpm, &resident, now, evidence.clone(), b"challenge", rule.clone()).unwrap();
 
@@ -170,8 +188,9 @@ fn the_chain_of_a_file_goes_above_the_certificate_of_the_tpm() {
     let with_chain = |path: &std::path::Path| TpmConfig { ek_chain: Some(path.to_owned()), ..config(&tpm) };
 
     let keys = TpmPlatform::open(with_chain(&path)).unwrap().tpm_keys().unwrap().unwrap();
-    assert_eq!(keys.ek_chain.len(), 2);
-    assert_eq!(keys.ek_chain[1], issuer);
+    let chain = ek_chain(&keys);
+    assert_eq!(chain.len(), 2);
+    assert_eq!(chain[1], issuer);
 
     std::fs::write(&path, b"no certificate").unwrap();
     let error = TpmPlatform::open(with_chain(&path)).unwrap().tpm_keys().unwrap_err();
