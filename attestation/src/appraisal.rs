@@ -10,11 +10,12 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, PcrValue, SnpEvidence, TpmEvidence};
 use vouchsafe_protocol::id::{AnchorClass, AnchorName};
 use vouchsafe_protocol::policy::{
-    Accept, ChipId, ChipRule, LaunchDigest, Permission, Product, SnpAccept, Tcb, TpmAccept, TpmKind, TpmPin,
-    VaultPlatformPin,
+    Accept, ChipId, ChipRule, LaunchDigest, Permission, Product, SnpAccept, SnpVtpmAccept, Tcb, TpmAccept,
+    TpmKind, TpmPin, VaultPlatformPin,
 };
 
 use crate::anchors::TrustAnchors;
+use crate::azure::appraisal::{SnpVtpmClaims, appraise_snp_vtpm};
 use crate::cache::ChainCache;
 use crate::collateral::Collateral;
 use crate::error::AppraisalError;
@@ -26,7 +27,7 @@ use crate::tpm::ak::{AttestationKey, parse_ak};
 use crate::tpm::attest::{ClockInfo, Quote};
 use crate::tpm::public;
 use crate::tpm::quote::{Expected, PcrValues, QuoteError, verify_quote};
-use crate::tpm::residency::ResidentAk;
+use crate::tpm::residency::{ResidentAk, ShownBy};
 use crate::tpm::rules as tpm_rules;
 use crate::tpm::signature::QuoteSignature;
 
@@ -82,6 +83,11 @@ pub enum PlatformClass {
         /// Product.
         product: Product,
     },
+    /// A guest on an AMD chip with a paravisor that runs its virtual TPM, inside the guest's boundary.
+    SnpVtpm {
+        /// Product.
+        product: Product,
+    },
     /// A TPM that an anchor set vouches for.
     Tpm {
         /// Set.
@@ -96,6 +102,8 @@ pub enum PlatformClass {
 /// Names one platform, as far as its evidence does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlatformId {
+    /// SHA-256 of the SubjectPublicKeyInfo of an attestation key: a certified one, or a paravisor's.
+    Ak([u8; 32]),
     /// SHA-256 of the SubjectPublicKeyInfo of a TPM's endorsement key.
     Ek([u8; 32]),
     /// TPM name of a pinned attestation key.
@@ -109,6 +117,8 @@ pub enum PlatformId {
 pub enum Claims {
     /// An SNP report.
     Snp(Box<SnpClaims>),
+    /// A paravisor's report and a quote of its virtual TPM.
+    SnpVtpm(Box<SnpVtpmClaims>),
     /// A TPM quote.
     Tpm(TpmClaims),
 }
@@ -188,7 +198,17 @@ pub fn appraise(
             };
             appraise_tpm(tpm, &question, &rules, resident, context)
         }
-        Evidence::SnpVtpm(_) => Err(AppraisalError::Kind),
+        Evidence::SnpVtpm(vtpm) => {
+            let rules: Vec<(usize, &SnpVtpmAccept)> = rules
+                .iter()
+                .enumerate()
+                .filter_map(|(index, rule)| match rule {
+                    Accept::SnpVtpm(accept) => Some((index, accept)),
+                    Accept::Snp(_) | Accept::Tpm(_) => None,
+                })
+                .collect();
+            appraise_snp_vtpm(vtpm, &question, &rules, context, cache)
+        }
     }
 }
 
@@ -219,14 +239,14 @@ pub fn appraise_vault(
 }
 
 /// What the evidence must be over, and what the record will call it.
-struct Question<'a> {
-    statement: &'a StatementPreimage,
+pub(crate) struct Question<'a> {
+    pub(crate) statement: &'a StatementPreimage,
     evidence: &'a Evidence,
 }
 
 impl Question<'_> {
     /// Computed last: junk is refused without hashing it.
-    fn evidence_digest(&self) -> Result<[u8; 32], AppraisalError> {
+    pub(crate) fn evidence_digest(&self) -> Result<[u8; 32], AppraisalError> {
         let encoded = codec::encode(self.evidence).map_err(AppraisalError::Encoding)?;
         Ok(digest::sha256(&[&encoded]))
     }
@@ -249,17 +269,11 @@ fn appraise_snp(
     let read = read.with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3. The product is the one the certificate claims; `verify` compares it with CPUID.
     let claimed = Claimed { report: read.report(), product: read.vek().product, provider: None };
-    let accepted = first_accepting(
-        rules,
-        |accept| snp_rules::check(claimed, accept, now),
-        |error| error.step(),
-    )?
-    .map_err(AppraisalError::SnpRule)?;
+    let accepted =
+        first_accepting(rules, |accept| snp_rules::check(claimed, accept, now), |error| error.step())?
+            .map_err(AppraisalError::SnpRule)?;
     // Step 4.
-    let masked = match accepted.rule.chip {
-        ChipRule::AnyChipEvenMasked => Permission::Allowed,
-        ChipRule::Allow(_) | ChipRule::AnyChip | ChipRule::Providers(_) => Permission::Forbidden,
-    };
+    let masked = masked_chip(&accepted.rule.chip);
     let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
     let (report, product) = (verified.report(), verified.product());
     Ok(Appraisal {
@@ -276,7 +290,15 @@ fn appraise_snp(
     })
 }
 
-fn snp_claims(report: &Report, product: Product) -> SnpClaims {
+/// Whether a rule accepts reports that do not show their chip.
+pub(crate) fn masked_chip(rule: &ChipRule) -> Permission {
+    match rule {
+        ChipRule::AnyChipEvenMasked => Permission::Allowed,
+        ChipRule::Allow(_) | ChipRule::AnyChip | ChipRule::Providers(_) => Permission::Forbidden,
+    }
+}
+
+pub(crate) fn snp_claims(report: &Report, product: Product) -> SnpClaims {
     SnpClaims {
         measurement: report.measurement,
         reported_tcb: report.reported_tcb.components(product),
@@ -299,7 +321,7 @@ fn appraise_tpm(
     if public::name(&evidence.ak_public) != *resident.ak().name() {
         return Err(AppraisalError::NotResident);
     }
-    let (quote, signature) = read_quote(evidence)?;
+    let (quote, signature) = read_quote(&evidence.quote, &evidence.signature)?;
     // Step 2.
     if quote.extra_data != question.statement.tpm_qualifying_data() {
         return Err(AppraisalError::Statement);
@@ -317,7 +339,10 @@ fn appraise_tpm(
         class: PlatformClass::Tpm { anchor: resident.anchor().clone(), kind: resident.kind() },
         anchor_class: resident.class(),
         evidence_digest: question.evidence_digest()?,
-        platform_id: PlatformId::Ek(*resident.spki_digest()),
+        platform_id: match resident.shown_by() {
+            ShownBy::Certificate => PlatformId::Ak(*resident.spki_digest()),
+            ShownBy::Credential => PlatformId::Ek(*resident.spki_digest()),
+        },
         rule: accepted.index,
         warnings: accepted.warnings,
         claims: tpm_claims(evidence, &quote, resident.ak()),
@@ -335,7 +360,7 @@ fn appraise_pinned_tpm(
     if pin.ak_name != ak.name() {
         return Err(AppraisalError::AkNotPinned);
     }
-    let (quote, signature) = read_quote(evidence)?;
+    let (quote, signature) = read_quote(&evidence.quote, &evidence.signature)?;
     // Step 2.
     if quote.extra_data != question.statement.tpm_qualifying_data() {
         return Err(AppraisalError::Statement);
@@ -355,11 +380,10 @@ fn appraise_pinned_tpm(
     })
 }
 
-fn read_quote(evidence: &TpmEvidence) -> Result<(Quote, QuoteSignature), AppraisalError> {
-    let quote = Quote::parse(&evidence.quote).map_err(QuoteError::Attest).map_err(AppraisalError::Quote)?;
-    let signature = QuoteSignature::parse(&evidence.signature)
-        .map_err(QuoteError::Signature)
-        .map_err(AppraisalError::Quote)?;
+pub(crate) fn read_quote(quote: &[u8], signature: &[u8]) -> Result<(Quote, QuoteSignature), AppraisalError> {
+    let quote = Quote::parse(quote).map_err(QuoteError::Attest).map_err(AppraisalError::Quote)?;
+    let signature =
+        QuoteSignature::parse(signature).map_err(QuoteError::Signature).map_err(AppraisalError::Quote)?;
     Ok((quote, signature))
 }
 
@@ -370,8 +394,7 @@ fn verify_evidence(
     signature: &QuoteSignature,
     ak: &AttestationKey,
 ) -> Result<(), AppraisalError> {
-    let values: PcrValues =
-        evidence.pcrs.iter().map(|pcr| ((HashAlgorithm::Sha256, pcr.index), pcr.value.to_vec())).collect();
+    let values = pcr_values(&evidence.pcrs);
     let expected = Expected {
         key: ak.key(),
         scheme: Some(ak.scheme()),
@@ -379,6 +402,11 @@ fn verify_evidence(
         sha1: Permission::Forbidden,
     };
     verify_quote(&evidence.quote, quote, signature, &values, expected).map_err(AppraisalError::Quote)
+}
+
+/// Values of the SHA-256 bank.
+pub(crate) fn pcr_values(pcrs: &[PcrValue]) -> PcrValues {
+    pcrs.iter().map(|pcr| ((HashAlgorithm::Sha256, pcr.index), pcr.value.to_vec())).collect()
 }
 
 fn tpm_claims(evidence: &TpmEvidence, quote: &Quote, ak: &AttestationKey) -> Claims {
@@ -420,6 +448,6 @@ fn first_accepting<'a, R, E>(
     furthest.map(Err).ok_or(AppraisalError::Kind)
 }
 
-fn seconds(now: u64) -> i64 {
+pub(crate) fn seconds(now: u64) -> i64 {
     i64::try_from(now).unwrap_or(i64::MAX)
 }

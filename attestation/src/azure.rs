@@ -14,12 +14,14 @@
 //! Left to the caller: that a rule accepted the report before [`BoundClaims::read`] is called, since everybody can
 //! write a paravisor of their own; and the rules over PCRs.
 
+pub(crate) mod appraisal;
 pub mod claims;
 pub mod hcl;
 
 use vouchsafe_crypto::verify::{HashAlgorithm, PublicKey, Scheme};
 use vouchsafe_protocol::policy::Permission;
 
+pub use appraisal::SnpVtpmClaims;
 pub use claims::{BoundClaims, ClaimsError, RuntimeClaims, VmConfiguration};
 pub use hcl::{HclError, HclReport};
 

@@ -2,6 +2,7 @@
 
 use vouchsafe_protocol::codec::CodecError;
 
+use crate::azure::{ClaimsError, HclError};
 use crate::snp::rules::SnpRuleError;
 use crate::snp::verify::SnpError;
 use crate::tpm::ak::AkError;
@@ -20,6 +21,9 @@ pub enum AppraisalError {
     /// The evidence cannot be encoded.
     #[error("evidence cannot be encoded")]
     Encoding(#[source] CodecError),
+    /// The report of the paravisor is malformed, or its claims are not those of the SNP report in it.
+    #[error("HCL report is refused")]
+    Hcl(#[source] HclError),
     /// No rule accepts evidence of this kind.
     #[error("evidence of this kind is not accepted")]
     Kind,
@@ -29,6 +33,9 @@ pub enum AppraisalError {
     /// The quote is not believed.
     #[error("quote is refused")]
     Quote(#[source] QuoteError),
+    /// The claims of the paravisor cannot be used.
+    #[error("runtime claims of the paravisor are refused")]
+    RuntimeClaims(#[source] ClaimsError),
     /// The report is not believed.
     #[error("report is refused")]
     Snp(#[source] SnpError),
@@ -41,6 +48,9 @@ pub enum AppraisalError {
     /// The quote is not what the role asks for.
     #[error("quote does not satisfy the rules")]
     TpmRule(#[source] TpmRuleError),
+    /// The paravisor's report was not made for this statement, and the rule wants a fresh one.
+    #[error("user data of the paravisor's report are not the statement")]
+    UserData,
 }
 
 impl AppraisalError {
@@ -51,13 +61,16 @@ impl AppraisalError {
             Self::Ak(error) => error.code(),
             Self::AkNotPinned => "tpm.ak.not-pinned",
             Self::Encoding(_) => "evidence.encoding",
+            Self::Hcl(error) => error.code(),
             Self::Kind => "evidence.kind",
             Self::NotResident => "tpm.ak.not-resident",
             Self::Quote(error) => error.code(),
+            Self::RuntimeClaims(error) => error.code(),
             Self::Snp(error) => error.code(),
             Self::SnpRule(error) => error.code(),
             Self::Statement => "evidence.statement",
             Self::TpmRule(error) => error.code(),
+            Self::UserData => "azure.user-data",
         }
     }
 }

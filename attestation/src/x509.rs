@@ -8,7 +8,7 @@
 mod certificate;
 mod chain;
 
-pub(crate) use certificate::without_leading_zeros;
 pub use certificate::{Certificate, CertificateError, Extension, KeyUsage, Validity, parse_spki};
+pub(crate) use certificate::{rsa_spki, without_leading_zeros};
 pub(crate) use chain::check_dates;
 pub use chain::{ChainError, VerifiedChain, verify_chain};

@@ -122,6 +122,19 @@ pub fn check(
     if matches!(ek, EkRule::Allow(listed) if !listed.contains(resident.spki_digest())) {
         return Err(TpmRuleError::EkNotListed);
     }
+    check_pcrs(quote, sent, pcrs, now)
+}
+
+/// Applies rules over PCRs to a quote and the values sent with it, whoever's TPM it is from.
+///
+/// # Errors
+/// [`TpmRuleError`] from [`TpmRuleError::Selection`] on.
+pub fn check_pcrs(
+    quote: &Quote,
+    sent: &[PcrValue],
+    pcrs: &[PcrRule],
+    now: u64,
+) -> Result<Vec<Warning>, TpmRuleError> {
     check_selection(quote, sent, pcrs.iter().map(|rule| rule.index))?;
     let mut warnings = Vec::new();
     for PcrRule { index, expected, all_zero } in pcrs {

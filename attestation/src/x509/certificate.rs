@@ -354,6 +354,30 @@ fn rsa_key(key: &RSAPublicKey<'_>) -> PublicKey {
     }
 }
 
+/// DER of the SubjectPublicKeyInfo of an RSA key (RFC 3279, section 2.3.1). Modulus and exponent are positive, without
+/// leading zeros and shorter than 64 KiB.
+pub(crate) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    /// rsaEncryption, and NULL.
+    const ALGORITHM: [u8; 15] =
+        [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
+        let len: &[u8] = match (high, low) {
+            (0, 0..=0x7f) => &[low],
+            (0, _) => &[0x81, low],
+            _ => &[0x82, high, low],
+        };
+        [&[tag], len, content].concat()
+    }
+    let integer = |bytes: &[u8]| {
+        let sign: &[u8] = if bytes.first().is_some_and(|byte| byte & 0x80 != 0) { &[0] } else { &[] };
+        tlv(0x02, &[sign, bytes].concat())
+    };
+    let key = tlv(0x30, &[integer(modulus), integer(exponent)].concat());
+    let key = tlv(0x03, &[&[0], key.as_slice()].concat());
+    tlv(0x30, &[ALGORITHM.as_slice(), &key].concat())
+}
+
 pub(crate) fn without_leading_zeros(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().skip_while(|byte| *byte == 0).collect()
 }

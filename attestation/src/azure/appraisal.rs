@@ -1,0 +1,185 @@
+//! Rules of a role applied to a paravisor's report and the quote of its virtual TPM.
+
+use vouchsafe_crypto::digest;
+use vouchsafe_crypto::verify::PublicKey;
+use vouchsafe_protocol::evidence::{PcrValue, SnpEvidence, SnpVtpmEvidence};
+use vouchsafe_protocol::policy::{SnpVtpmAccept, UserDataRule};
+
+use super::{HclReport, VmConfiguration, VtpmError, VtpmQuote, verify_snp_vtpm};
+use crate::appraisal::{
+    Appraisal, Claims, Context, PlatformClass, PlatformId, Question, SnpClaims, masked_chip, pcr_values,
+    read_quote, seconds, snp_claims,
+};
+use crate::cache::ChainCache;
+use crate::error::AppraisalError;
+use crate::snp::rules::{self as snp_rules, Claimed, SnpRuleError, Warning};
+use crate::snp::verify::ReadReport;
+use crate::tpm::attest::ClockInfo;
+use crate::tpm::rules::{self as tpm_rules, TpmRuleError};
+use crate::x509::rsa_spki;
+
+/// What a paravisor's report and a quote of its virtual TPM showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnpVtpmClaims {
+    /// The SNP report: of the paravisor, not of what it started.
+    pub snp: SnpClaims,
+    /// SHA-256 of the SubjectPublicKeyInfo of the attestation key.
+    pub ak_digest: [u8; 32],
+    /// The quoted PCRs, ascending.
+    pub pcrs: Vec<PcrValue>,
+    /// Clock and counters of the virtual TPM.
+    pub clock: ClockInfo,
+    /// Firmware version of the virtual TPM.
+    pub firmware_version: u64,
+    /// Whether the report, too, was made for this statement.
+    pub fresh_report: bool,
+    /// What the host configured.
+    pub vm_configuration: VmConfiguration,
+}
+
+/// Appraises evidence by the rules of its kind, in the order of [`crate::appraise`].
+///
+/// Steps: 1. HCL report, SNP report and quote read; 2. the quote is over the statement, and the claims are those of
+/// the report; 3. a rule accepts the report and the PCRs; 4. the SNP report is verified; 5. the claims bound to it are
+/// read, and the quote is verified by the key they name; 6. the user data are the statement, or the rule waives that.
+///
+/// The claims are JSON, and step 5 is the first that reads it: by then a rule has accepted the measurement of the
+/// paravisor that wrote it, and a processor of AMD's has signed its hash.
+pub(crate) fn appraise_snp_vtpm(
+    evidence: &SnpVtpmEvidence,
+    question: &Question<'_>,
+    rules: &[(usize, &SnpVtpmAccept)],
+    context: Context<'_>,
+    cache: &mut ChainCache,
+) -> Result<Appraisal, AppraisalError> {
+    let SnpVtpmEvidence { hcl_report, endorsements, quote: quote_bytes, signature, pcrs, logs: _ } = evidence;
+    let Context { anchors, collateral: _, now_unix_secs: now } = context;
+    // Step 1.
+    let hcl = HclReport::parse(hcl_report).map_err(AppraisalError::Hcl)?;
+    let snp = SnpEvidence { report: hcl.snp_report().to_vec(), endorsements: endorsements.clone() };
+    let read = ReadReport::read(&snp).map_err(AppraisalError::Snp)?;
+    let (quote, signature) = read_quote(quote_bytes, signature)?;
+    // Step 2.
+    let qualifying_data = question.statement.tpm_qualifying_data();
+    if quote.extra_data != qualifying_data {
+        return Err(AppraisalError::Statement);
+    }
+    hcl.check_report_data(&read.report().report_data).map_err(AppraisalError::Hcl)?;
+    let read = read.with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
+    // Step 3.
+    let claimed = Claimed { report: read.report(), product: read.vek().product, provider: None };
+    let accepting = all_accepting(rules, |accept| {
+        let mut warnings = snp_rules::check(claimed, &accept.snp, now).map_err(RuleError::Snp)?;
+        let more = tpm_rules::check_pcrs(&quote, pcrs, &accept.pcrs, now).map_err(RuleError::Tpm)?;
+        warnings.extend(more);
+        warnings.dedup();
+        Ok(warnings)
+    })?;
+    // Step 4. If the chip is masked, every accepting rule accepts that.
+    let masked = masked_chip(&accepting.first.rule.snp.chip);
+    let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
+    // Step 5.
+    let vtpm_quote = VtpmQuote {
+        bytes: quote_bytes,
+        quote: &quote,
+        signature: &signature,
+        values: &pcr_values(pcrs),
+        extra_data: &qualifying_data,
+    };
+    let claims = verify_snp_vtpm(&hcl, &verified, vtpm_quote).map_err(|error| match error {
+        VtpmError::Claims(error) => AppraisalError::RuntimeClaims(error),
+        VtpmError::Hcl(error) => AppraisalError::Hcl(error),
+        VtpmError::Quote(error) => AppraisalError::Quote(error),
+    })?;
+    // Step 6.
+    let fresh_report = claims.user_data() == Some(&question.statement.snp_report_data());
+    let accepted = accepting
+        .all()
+        .find(|accepted| fresh_report || accepted.rule.user_data == UserDataRule::NotRequired)
+        .ok_or(AppraisalError::UserData)?;
+    let (report, product) = (verified.report(), verified.product());
+    let ak_digest = spki_digest(claims.ak());
+    Ok(Appraisal {
+        class: PlatformClass::SnpVtpm { product },
+        anchor_class: anchors.amd().class(),
+        evidence_digest: question.evidence_digest()?,
+        platform_id: PlatformId::Ak(ak_digest),
+        rule: accepted.index,
+        warnings: accepted.warnings,
+        claims: Claims::SnpVtpm(Box::new(SnpVtpmClaims {
+            snp: snp_claims(report, product),
+            ak_digest,
+            pcrs: pcrs.clone(),
+            clock: quote.clock,
+            firmware_version: quote.firmware_version,
+            fresh_report,
+            vm_configuration: claims.vm_configuration().clone(),
+        })),
+    })
+}
+
+/// The claims hold an RSA key and nothing else.
+fn spki_digest(ak: &PublicKey) -> [u8; 32] {
+    match ak {
+        PublicKey::Rsa { modulus, exponent } => digest::sha256(&[&rsa_spki(modulus, exponent)]),
+        PublicKey::P256(point) | PublicKey::P384(point) => digest::sha256(&[point]),
+    }
+}
+
+/// A rule that the evidence broke.
+#[derive(Clone, Copy)]
+enum RuleError {
+    Snp(SnpRuleError),
+    Tpm(TpmRuleError),
+}
+
+impl RuleError {
+    /// The rules over the report come first.
+    fn step(self) -> (bool, u8) {
+        match self {
+            Self::Snp(error) => (false, error.step()),
+            Self::Tpm(error) => (true, error.step()),
+        }
+    }
+}
+
+struct Accepted<'a> {
+    index: usize,
+    rule: &'a SnpVtpmAccept,
+    warnings: Vec<Warning>,
+}
+
+/// The rules that accept: at least one.
+struct Accepting<'a> {
+    first: Accepted<'a>,
+    others: Vec<Accepted<'a>>,
+}
+
+impl<'a> Accepting<'a> {
+    fn all(self) -> impl Iterator<Item = Accepted<'a>> {
+        core::iter::once(self.first).chain(self.others)
+    }
+}
+
+/// All rules that accept, in their order; or the refusal of the rule that got furthest.
+fn all_accepting<'a>(
+    rules: &[(usize, &'a SnpVtpmAccept)],
+    check: impl Fn(&SnpVtpmAccept) -> Result<Vec<Warning>, RuleError>,
+) -> Result<Accepting<'a>, AppraisalError> {
+    let mut accepting = Vec::new();
+    let mut furthest: Option<RuleError> = None;
+    for (index, rule) in rules {
+        match check(rule) {
+            Ok(warnings) => accepting.push(Accepted { index: *index, rule, warnings }),
+            Err(error) if furthest.is_none_or(|kept| error.step() > kept.step()) => furthest = Some(error),
+            Err(_) => {}
+        }
+    }
+    let mut accepting = accepting.into_iter();
+    match (accepting.next(), furthest) {
+        (Some(first), _) => Ok(Accepting { first, others: accepting.collect() }),
+        (None, Some(RuleError::Snp(error))) => Err(AppraisalError::SnpRule(error)),
+        (None, Some(RuleError::Tpm(error))) => Err(AppraisalError::TpmRule(error)),
+        (None, None) => Err(AppraisalError::Kind),
+    }
+}
