@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::Deserialize;
 
 /// Packages by id.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Graph(BTreeMap<String, Package>);
 
+#[derive(Clone)]
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) license: Option<String>,
@@ -35,6 +36,10 @@ impl Graph {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.packages().any(|package| package.name == name)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(crate) fn packages(&self) -> impl Iterator<Item = &Package> {
@@ -73,6 +78,18 @@ impl Graph {
         for package in self.0.values_mut().filter(|package| package.name == from) {
             package.normal.extend(to.iter().cloned());
         }
+    }
+
+    /// Removes a direct use of one crate by another; false if there is none.
+    pub(crate) fn remove_edge(&mut self, from: &str, to: &str) -> bool {
+        let to: Vec<_> = self.ids(to).cloned().collect();
+        let mut removed = false;
+        for package in self.0.values_mut().filter(|package| package.name == from) {
+            let before = package.normal.len();
+            package.normal.retain(|id| !to.contains(id));
+            removed |= package.normal.len() < before;
+        }
+        removed
     }
 
     pub(crate) fn add_package(&mut self, name: &str, license: Option<&str>, source: Option<&str>) {
