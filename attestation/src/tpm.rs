@@ -4,6 +4,7 @@
 pub mod ak;
 pub mod ak_certificate;
 pub mod attest;
+pub mod clock;
 pub mod ek;
 pub mod public;
 pub mod quote;
