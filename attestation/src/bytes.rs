@@ -37,6 +37,10 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    pub(crate) fn u16_le(&mut self) -> Result<u16, WrongLength> {
+        self.array().map(u16::from_le_bytes)
+    }
+
     pub(crate) fn u32_le(&mut self) -> Result<u32, WrongLength> {
         self.array().map(u32::from_le_bytes)
     }

@@ -13,6 +13,7 @@ mod bytes;
 pub mod cache;
 pub mod collateral;
 pub mod error;
+pub mod log;
 pub mod snp;
 pub mod statement;
 pub mod tpm;

@@ -42,6 +42,16 @@ impl HashAlgorithm {
         context.finish().as_ref().to_vec()
     }
 
+    /// Hash of the concatenated parts, without an allocation.
+    #[must_use]
+    pub fn hash(self, parts: &[&[u8]]) -> Digest {
+        let mut context = digest::Context::new(self.ring());
+        for part in parts {
+            context.update(part);
+        }
+        Digest(context.finish())
+    }
+
     fn ring(self) -> &'static digest::Algorithm {
         match self {
             Self::DangerousSha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -49,6 +59,16 @@ impl HashAlgorithm {
             Self::Sha384 => &digest::SHA384,
             Self::Sha512 => &digest::SHA512,
         }
+    }
+}
+
+/// A hash, by reference as its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Digest(digest::Digest);
+
+impl AsRef<[u8]> for Digest {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_ref()
     }
 }
 

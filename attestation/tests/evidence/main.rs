@@ -3,6 +3,8 @@
 //! here, so that a refusal comes from the rule and not from the signature.
 
 #[cfg(test)]
+mod log_real;
+#[cfg(test)]
 mod snp_binding;
 #[cfg(test)]
 mod snp_endorsement;

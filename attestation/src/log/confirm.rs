@@ -1,0 +1,155 @@
+//! The step from a log to one that is believed: it leads to the values that a TPM signed.
+
+use vouchsafe_crypto::verify::HashAlgorithm;
+
+use super::error::ReplayError;
+use super::event::Event;
+use super::parse::EventLog;
+use super::register::Register;
+use super::{PCR_COUNT, meaning};
+
+/// What systemd extends into PCR 11 when the boot gets there (systemd-pcrphase, `TPM2_PCR_MEASUREMENTS.md`): these
+/// strings in this order, none of them in the firmware's log.
+const PHASES: [(&[u8], BootPhase); 4] = [
+    (b"enter-initrd", BootPhase::Initrd),
+    (b"leave-initrd", BootPhase::InitrdLeft),
+    (b"sysinit", BootPhase::SystemInitialised),
+    (b"ready", BootPhase::Ready),
+];
+
+/// PCR that systemd-stub and systemd-pcrphase measure into.
+const PCR_KERNEL_BOOT: u8 = 11;
+
+/// How far the boot had got, by what systemd extended into PCR 11 behind the log's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BootPhase {
+    /// The log explains PCR 11 alone: systemd extended nothing.
+    Firmware,
+    /// `enter-initrd`.
+    Initrd,
+    /// `leave-initrd`.
+    InitrdLeft,
+    /// `sysinit`.
+    SystemInitialised,
+    /// `ready`.
+    Ready,
+}
+
+/// A log that leads to quoted values. For each confirmed PCR its events' digests are all that was extended, in this
+/// order; their types and data, and their order between PCRs, are still the sender's word.
+#[derive(Clone, Copy, Debug)]
+pub struct Replayed<'l, 'a> {
+    pub(super) log: &'l EventLog<'a>,
+    pub(super) bank: HashAlgorithm,
+    /// Bit n: PCR n was quoted, and holds what the log leads to.
+    confirmed: u32,
+    phase: BootPhase,
+}
+
+impl<'l, 'a> Replayed<'l, 'a> {
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &'l EventLog<'a> {
+        self.log
+    }
+
+    /// The bank whose digests are confirmed.
+    #[must_use]
+    pub fn bank(&self) -> HashAlgorithm {
+        self.bank
+    }
+
+    /// Whether a PCR was quoted and holds what the log leads to. A PCR for which the log has no event is confirmed if
+    /// it holds its start value, and not confirmed if it holds anything else.
+    #[must_use]
+    pub fn is_confirmed(&self, pcr: u8) -> bool {
+        pcr < PCR_COUNT && self.confirmed & (1 << pcr) != 0
+    }
+
+    /// Events extended into a confirmed PCR, in order; `None` if it is not confirmed.
+    pub fn events(&self, pcr: u8) -> Option<impl Iterator<Item = &'l Event<'a>> + use<'l, 'a>> {
+        let of_pcr = move |event: &&Event<'a>| event.is_extended() && event.pcr == u32::from(pcr);
+        self.is_confirmed(pcr).then(|| self.log.events().iter().filter(of_pcr))
+    }
+
+    /// How far systemd had got in extending PCR 11.
+    #[must_use]
+    pub fn boot_phase(&self) -> BootPhase {
+        self.phase
+    }
+}
+
+/// Confirms a log against PCR values of one bank. The caller must already know that a TPM signed exactly these
+/// values ([`verify_quote`](crate::tpm::quote::verify_quote)).
+///
+/// Steps: 1. the log has digests for the bank; 2. every extended event has one; 3. every quoted PCR for which the log
+/// has events holds what they lead to (PCR 11 also what systemd's boot phases then lead to). A quoted PCR for which
+/// the log has no event is not refused here: [`Replayed::is_confirmed`] tells whether it holds its start value.
+///
+/// # Errors
+/// [`ReplayError`]. Of several PCRs the first in the order of `quoted`.
+pub fn confirm<'l, 'a, V: AsRef<[u8]>>(
+    log: &'l EventLog<'a>,
+    bank: HashAlgorithm,
+    quoted: impl IntoIterator<Item = (u8, V)>,
+) -> Result<Replayed<'l, 'a>, ReplayError> {
+    // Steps 1 and 2.
+    let replay = log.replay(bank)?;
+    // Step 3.
+    let mut replayed = Replayed { log, bank, confirmed: 0, phase: BootPhase::Firmware };
+    for (pcr, value) in quoted {
+        let value = value.as_ref();
+        if pcr >= PCR_COUNT {
+            continue;
+        }
+        if replay.matches(pcr, value) {
+            replayed.confirmed |= 1 << pcr;
+        } else if replay.event_count(pcr) > 0 {
+            let Some(phase) = phase(&replay, pcr, value) else {
+                return Err(mismatch(log, bank, pcr, value));
+            };
+            replayed.phase = phase;
+            replayed.confirmed |= 1 << pcr;
+        }
+    }
+    Ok(replayed)
+}
+
+/// The boot phase whose measurements lead from the log's value of PCR 11 to the quoted one.
+fn phase(replay: &super::Replay, pcr: u8, value: &[u8]) -> Option<BootPhase> {
+    if pcr != PCR_KERNEL_BOOT {
+        return None;
+    }
+    let bank = replay.bank();
+    let mut register = *replay.register(pcr)?;
+    PHASES.iter().find_map(|(text, phase)| {
+        register.extend(bank.hash(&[text]));
+        (register.value() == value).then_some(*phase)
+    })
+}
+
+/// Says how a log and a value differ, as far as that can be known.
+fn mismatch(log: &EventLog<'_>, bank: HashAlgorithm, pcr: u8, value: &[u8]) -> ReplayError {
+    let Some(mut register) = log.start_values(bank).pcr(pcr).copied() else {
+        return ReplayError::Value { pcr };
+    };
+    if register.value() == value {
+        return ReplayError::Longer { pcr };
+    }
+    for event in log.events().iter().filter(|event| event.is_extended() && event.pcr == u32::from(pcr)) {
+        register.extend(event.digest(bank).unwrap_or_default());
+        if register.value() == value {
+            return ReplayError::Longer { pcr };
+        }
+    }
+    if is_cut(register, bank, value) { ReplayError::Shorter { pcr } } else { ReplayError::Value { pcr } }
+}
+
+/// Whether well-known last events lead from the log's value to the quoted one.
+fn is_cut(register: Register, bank: HashAlgorithm, value: &[u8]) -> bool {
+    meaning::LAST_EVENTS.iter().any(|last: &&[&[u8]]| {
+        let mut register = register;
+        last.iter().for_each(|data| register.extend(bank.hash(&[data])));
+        register.value() == value
+    })
+}
