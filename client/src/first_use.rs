@@ -1,5 +1,8 @@
 //! Trust on first use: the pin that exactly fits what a vault's evidence shows.
 //!
+//! Revocation lists are pinned as looked at only if the vault stapled one: a vault that never had one would be
+//! refused at the next contact.
+//!
 //! What is read here is not verified; the caller appraises the evidence against this very pin afterwards.
 
 use vouchsafe_attestation::snp::report::{Report, ReportError, SigningKey};
@@ -8,7 +11,7 @@ use vouchsafe_attestation::snp::vek::{VekCertificate, VekError};
 use vouchsafe_attestation::{AkError, parse_ak};
 use vouchsafe_protocol::evidence::{Evidence, SnpEvidence, TpmEvidence};
 use vouchsafe_protocol::policy::{
-    BitRule, ChipRule, HostDataRule, Permission, PlatformInfoRules, Product, SnpAccept, Tcb, TcbFloor,
+    BitRule, ChipRule, Permission, PlatformInfoRules, Product, RevocationRule, SnpAccept, Tcb, TcbFloor,
     TpmPin, VaultPlatformPin,
 };
 
@@ -16,6 +19,9 @@ use vouchsafe_protocol::policy::{
 const POLICY_DEBUG: u64 = 1 << 19;
 /// PLATFORM_INFO bit 5: the firmware has checked for memory aliases.
 const ALIAS_CHECK_COMPLETE: u64 = 1 << 5;
+/// How old the revocation list may be that a vault staples ever after, if it did at first: AMD renews its lists
+/// within a year, and a list past its own dates is refused in any case.
+const CRL_MAX_AGE_SECS: u32 = 366 * 24 * 3600;
 /// PLATFORM_INFO bits that have no name.
 const UNKNOWN_BITS: u64 = !0xff;
 
@@ -28,9 +34,15 @@ pub enum FirstUseError {
     /// A debug guest is never pinned by looking at it.
     #[error("the vault's guest can be debugged by its host; pin it by hand if that is meant")]
     Debug,
+    /// A paravisor's evidence.
+    #[error("a vault on a paravisor's virtual TPM is not supported; it runs on SNP or on a TPM")]
+    Kind,
     /// No PCRs.
     #[error("the vault's quote covers no PCR")]
     NoPcr,
+    /// No certificate of the key that signed the report.
+    #[error("the vault's evidence has no VCEK or VLEK certificate")]
+    NoVek,
     /// The report cannot be read.
     #[error("the vault's report is refused")]
     Report(#[source] ReportError),
@@ -46,6 +58,7 @@ pub enum FirstUseError {
 pub(crate) fn pin_of(evidence: &Evidence) -> Result<VaultPlatformPin, FirstUseError> {
     match evidence {
         Evidence::Snp(evidence) => snp(evidence).map(VaultPlatformPin::Snp),
+        Evidence::SnpVtpm(_) => Err(FirstUseError::Kind),
         Evidence::Tpm(evidence) => tpm(evidence).map(VaultPlatformPin::Tpm),
     }
 }
@@ -59,29 +72,36 @@ fn tpm(evidence: &TpmEvidence) -> Result<TpmPin, FirstUseError> {
 }
 
 fn snp(evidence: &SnpEvidence) -> Result<SnpAccept, FirstUseError> {
-    let report = Report::parse(&evidence.report).map_err(FirstUseError::Report)?;
-    let product = VekCertificate::parse(&evidence.vek).map_err(FirstUseError::Vek)?.claims.product;
+    let SnpEvidence { report, endorsements } = evidence;
+    let report = Report::parse(report).map_err(FirstUseError::Report)?;
+    let vek = endorsements.vek.as_deref().ok_or(FirstUseError::NoVek)?;
+    let product = VekCertificate::parse(vek).map_err(FirstUseError::Vek)?.claims.product;
     if report.policy & POLICY_DEBUG != 0 {
         return Err(FirstUseError::Debug);
     }
     let vmpl = u8::try_from(report.vmpl).ok().filter(|vmpl| *vmpl <= 3).ok_or(FirstUseError::Vmpl)?;
     let chip_shown = report.chip_id.0 != [0; 64] && report.signing_key == SigningKey::Vcek;
+    let strict = SnpAccept::strict(
+        vec![product],
+        vec![report.measurement.into()],
+        vec![TcbFloor::all(product, floor(&report, product))],
+        if chip_shown { ChipRule::AnyChip } else { ChipRule::AnyChipEvenMasked },
+        match endorsements.crl {
+            Some(_) => RevocationRule::Checked { max_age_secs: CRL_MAX_AGE_SECS },
+            None => RevocationRule::Unchecked,
+        },
+    );
     Ok(SnpAccept {
-        products: vec![product],
-        measurements: vec![report.measurement],
-        tcb_floors: vec![TcbFloor { product, tcb: floor(&report, product) }],
         provisional_firmware: allowed_if(report.current_tcb != report.committed_tcb),
-        platform_info: platform_info(report.platform_info),
+        platform_info: platform_info(report.platform_info, strict.platform_info),
         vmpl,
-        chip: if chip_shown { ChipRule::AnyChip } else { ChipRule::AnyChipEvenMasked },
-        debug: Permission::Forbidden,
         min_report_version: report.version,
-        host_data: HostDataRule::AnyHostData,
         reserved_fields: allowed_if(!report.reserved_is_zero),
+        ..strict
     })
 }
 
-/// The lowest, component by component, of the three TCBs that a floor applies to.
+/// The lowest, component by component, of the four TCBs that a floor applies to.
 fn floor(report: &Report, product: Product) -> Tcb {
     let least = |a: Tcb, b: RawTcb| {
         let b = b.components(product);
@@ -93,23 +113,16 @@ fn floor(report: &Report, product: Product) -> Tcb {
             microcode: a.microcode.min(b.microcode),
         }
     };
-    least(least(report.reported_tcb.components(product), report.committed_tcb), report.launch_tcb)
+    let Report { reported_tcb, committed_tcb, launch_tcb, current_tcb, .. } = report;
+    [committed_tcb, launch_tcb, current_tcb]
+        .into_iter()
+        .fold(reported_tcb.components(product), |lowest, tcb| least(lowest, *tcb))
 }
 
-fn platform_info(shown: u64) -> PlatformInfoRules {
-    let any = BitRule::Any;
-    let alias_check_complete = if shown & ALIAS_CHECK_COMPLETE != 0 { BitRule::Required } else { any };
-    PlatformInfoRules {
-        smt: any,
-        tsme: any,
-        ecc: any,
-        rapl_disabled: any,
-        ciphertext_hiding: any,
-        alias_check_complete,
-        iommu_write_safe: any,
-        tio: any,
-        unknown_bits: allowed_if(shown & UNKNOWN_BITS != 0),
-    }
+fn platform_info(shown: u64, strict: PlatformInfoRules) -> PlatformInfoRules {
+    let alias_check_complete =
+        if shown & ALIAS_CHECK_COMPLETE != 0 { BitRule::Required } else { BitRule::Any };
+    PlatformInfoRules { alias_check_complete, unknown_bits: allowed_if(shown & UNKNOWN_BITS != 0), ..strict }
 }
 
 fn allowed_if(shown: bool) -> Permission {

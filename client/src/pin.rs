@@ -48,6 +48,12 @@ pub enum PinError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The pin holds rules that its file has no keys for; see [`Pin::save`].
+    #[error(
+        "the platform rules say more than a pin's file can hold; a pin has lasting measurements, one TCB floor per \
+         product, and no rules over the ID block, mitigations or further bits of the guest's policy"
+    )]
+    Inexpressible,
     /// Not TOML, an unknown or missing key, or a value of another form.
     #[error("{path} is not a pin")]
     Malformed {
@@ -104,21 +110,21 @@ impl Pin {
     }
 
     /// Saves it with mode 0600, atomically. Do so after each introduction and session: the checkpoint in it is
-    /// what a rollback is noticed by.
+    /// what a rollback is noticed by. A pin whose file would not say all that it says is not written.
     ///
     /// # Errors
     /// [`PinError`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), PinError> {
-        let text = file::write(self).map_err(PinError::Unwritable)?;
+        let text = file::write(self)?;
         Ok(files::write_private(path.as_ref(), text.as_bytes())?)
     }
 
     /// The pin as TOML, as [`Pin::save`] writes it.
     ///
     /// # Errors
-    /// [`PinError::Unwritable`].
+    /// [`PinError::Inexpressible`] and [`PinError::Unwritable`].
     pub fn to_toml(&self) -> Result<String, PinError> {
-        file::write(self).map_err(PinError::Unwritable)
+        file::write(self)
     }
 
     /// Whether a key is that of this vault's authority: the vault id commits to it.

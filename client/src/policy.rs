@@ -37,14 +37,21 @@ use toml::de::DeTable;
 use vouchsafe_protocol::policy::Role;
 
 mod accept;
+mod day;
 mod definitions;
 mod error;
+mod floors;
+mod logs;
 mod reader;
 mod role;
+mod snp;
 #[cfg(test)]
 mod tests;
+mod tpm;
 
+pub use day::Day;
 pub use error::{CompileError, Reason};
+pub use floors::{KnownFloor, floors};
 
 use crate::files::{self, FileError};
 use definitions::Definitions;
@@ -72,6 +79,21 @@ pub enum PolicyError {
 /// # Errors
 /// [`PolicyError`], the first one found.
 pub fn compile_files(paths: &[impl AsRef<Path>]) -> Result<Vec<Role>, PolicyError> {
+    with_sources(paths, compile)
+}
+
+/// The TCB floors of files given together, in the order of their names; see [`floors()`].
+///
+/// # Errors
+/// [`PolicyError`], the first one found.
+pub fn floors_of_files(paths: &[impl AsRef<Path>]) -> Result<Vec<KnownFloor>, PolicyError> {
+    with_sources(paths, floors)
+}
+
+fn with_sources<T>(
+    paths: &[impl AsRef<Path>],
+    read: impl Fn(&[(&str, &str)]) -> Result<T, CompileError>,
+) -> Result<T, PolicyError> {
     let mut sources = Vec::new();
     for path in paths {
         let path = path.as_ref();
@@ -81,7 +103,7 @@ pub fn compile_files(paths: &[impl AsRef<Path>]) -> Result<Vec<Role>, PolicyErro
     }
     let sources: Vec<(&str, &str)> =
         sources.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    Ok(compile(&sources)?)
+    Ok(read(&sources)?)
 }
 
 /// Compiles sources given together, each a name for messages and its text, into roles in the order of their
@@ -106,12 +128,13 @@ pub fn compile(sources: &[(&str, &str)]) -> Result<Vec<Role>, CompileError> {
         }
         table.finish()?;
     }
+    definitions.finish()?;
     compile_roles(roles, &definitions, &files)
 }
 
-fn compile_roles(
-    entries: Vec<reader::Entry<'_>>,
-    definitions: &Definitions<'_>,
+fn compile_roles<'a>(
+    entries: Vec<reader::Entry<'a>>,
+    definitions: &Definitions<'a>,
     files: &[File<'_>],
 ) -> Result<Vec<Role>, CompileError> {
     let mut roles: BTreeMap<String, Role> = BTreeMap::new();

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use vouchsafe_protocol::id::{AnchorClass, AnchorName, VaultId};
 use vouchsafe_protocol::policy::{
-    BitRule, Capability, ChipId, HostDataRule, LaunchDigest, Permission, Product, RefusalDetail,
+    AbiVersion, AkRule, BitRule, Capability, ChipId, HostDataRule, IdRule, LaunchDigest, MigrationAgentRule,
+    Permission, Product, RefusalDetail, ReportIdRule, TpmKind, TpmKindRule, UserDataRule,
 };
 
 /// A value with exactly one text form.
@@ -57,6 +58,8 @@ macro_rules! words {
     };
 }
 
+words!(AkRule, "'certificate', 'credential' or 'either'",
+    AkRule::ByCertificate => "certificate", AkRule::ByCredential => "credential", AkRule::Either => "either");
 words!(AnchorClass, "'hardware' or 'simulated'",
     AnchorClass::Hardware => "hardware", AnchorClass::Simulated => "simulated");
 words!(BitRule, "'any', 'forbidden' or 'required'",
@@ -70,6 +73,12 @@ words!(Product, "'milan', 'genoa' or 'turin'",
     Product::Milan => "milan", Product::Genoa => "genoa", Product::Turin => "turin");
 words!(RefusalDetail, "'code-only' or 'name-rule'",
     RefusalDetail::CodeOnly => "code-only", RefusalDetail::NameRule => "name-rule");
+words!(TpmKind, "'hardware' or 'host-virtual'",
+    TpmKind::Hardware => "hardware", TpmKind::HostVirtual => "host-virtual");
+words!(TpmKindRule, "'hardware', 'host-virtual' or 'any'",
+    TpmKindRule::Any => "any", TpmKindRule::Hardware => "hardware", TpmKindRule::HostVirtual => "host-virtual");
+words!(UserDataRule, "'required' or 'not-required'",
+    UserDataRule::NotRequired => "not-required", UserDataRule::Required => "required");
 
 impl TextForm for [u8; 32] {
     const EXPECTED: &'static str = "64 hexadecimal digits";
@@ -107,21 +116,50 @@ impl TextForm for ChipId {
     }
 }
 
-impl TextForm for HostDataRule {
-    const EXPECTED: &'static str = "64 hexadecimal digits, or the waiver 'any-host-data'";
+/// Texts for a rule that is exactly some bytes, or one or more named choices.
+macro_rules! exactly {
+    ($type:ty, $expected:literal, $($value:path => $word:literal),+) => {
+        impl TextForm for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn from_text(text: &str) -> Option<Self> {
+                match text {
+                    $($word => Some($value),)+
+                    digits => unhex(digits).map(Self::Exactly),
+                }
+            }
+
+            fn to_text(&self) -> String {
+                match self {
+                    $($value => $word.to_owned(),)+
+                    Self::Exactly(bytes) => hex(bytes),
+                }
+            }
+        }
+    };
+}
+
+exactly!(HostDataRule, "64 hexadecimal digits, or the waiver 'any-host-data'",
+    HostDataRule::AnyHostData => "any-host-data");
+exactly!(IdRule, "32 hexadecimal digits, or the waiver 'any-id'", IdRule::AnyId => "any-id");
+exactly!(MigrationAgentRule, "'none', 64 hexadecimal digits, or the waiver 'any'",
+    MigrationAgentRule::AnyMigrationAgent => "any", MigrationAgentRule::NoMigrationAgent => "none");
+exactly!(ReportIdRule, "64 hexadecimal digits, or the waiver 'any-report-id'",
+    ReportIdRule::AnyReportId => "any-report-id");
+
+/// `MAJOR.MINOR`, each in its one decimal form.
+impl TextForm for AbiVersion {
+    const EXPECTED: &'static str = "a version such as '1.55'";
 
     fn from_text(text: &str) -> Option<Self> {
-        match text {
-            "any-host-data" => Some(Self::AnyHostData),
-            digits => unhex(digits).map(Self::Exactly),
-        }
+        let (major, minor) = text.split_once('.')?;
+        let version = Self { major: major.parse().ok()?, minor: minor.parse().ok()? };
+        (version.to_text() == text).then_some(version)
     }
 
     fn to_text(&self) -> String {
-        match self {
-            Self::AnyHostData => "any-host-data".to_owned(),
-            Self::Exactly(bytes) => hex(bytes),
-        }
+        let Self { major, minor } = self;
+        format!("{major}.{minor}")
     }
 }
 
@@ -199,6 +237,14 @@ mod tests {
         assert!(back(HostDataRule::AnyHostData) && back(HostDataRule::Exactly([1; 32])));
         assert!(back(Product::Milan) && back(BitRule::Required) && back(Permission::Allowed));
         assert!(back(vec![0u8, 255, 16]));
+        assert!(back(IdRule::AnyId) && back(IdRule::Exactly([3; 16])));
+        assert!(back(ReportIdRule::AnyReportId) && back(ReportIdRule::Exactly([3; 32])));
+        assert!(back(MigrationAgentRule::NoMigrationAgent) && back(MigrationAgentRule::AnyMigrationAgent));
+        assert!(back(MigrationAgentRule::Exactly([4; 32])));
+        assert!(
+            back(AbiVersion { major: 1, minor: 55 }) && back(AkRule::Either) && back(TpmKind::HostVirtual)
+        );
+        assert!(back(TpmKindRule::Any) && back(UserDataRule::NotRequired));
     }
 
     #[test]
@@ -207,5 +253,8 @@ mod tests {
             assert_eq!(<[u8; 32]>::from_text(text), None, "{text}");
         }
         assert_eq!(Product::from_text("Milan"), None);
+        for text in ["1", "1.", "01.55", "1.055", "1.256", "+1.5", "1.5.1"] {
+            assert_eq!(AbiVersion::from_text(text), None, "{text}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! must stay true: a [`VerifiedVault`] exists only for a statement that passed every step.
 
 use vouchsafe_attestation::{
-    AnchorError, AppraisalError, ChainCache, TrustAnchors, appraise_vault, statement,
+    AnchorError, AppraisalError, ChainCache, Collateral, Context, TrustAnchors, appraise_vault, statement,
 };
 use vouchsafe_crypto::signature::{LogPublicKey, P256PublicKey};
 use vouchsafe_crypto::transcript;
@@ -206,7 +206,9 @@ pub(crate) fn verify(
         }
     };
     let statement = statement::vault(vault_id, spki, signing_key.spki(), log_key, init_digest);
-    appraise_vault(evidence, &statement, pin, &anchors, now_secs, &mut ChainCache::new())
+    // What endorses a vault's evidence comes with it: a client that meets its vault holds nothing else.
+    let context = Context { anchors: &anchors, collateral: &Collateral::new(), now_unix_secs: now_secs };
+    appraise_vault(evidence, &statement, pin, context, &mut ChainCache::new())
         .map_err(VaultError::Evidence)?;
     // 9
     let log_key = LogPublicKey(*log_key);

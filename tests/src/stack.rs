@@ -454,6 +454,7 @@ measurement = {{ digests = ["{digest}"] }}
 tcb_floor = "lowest"
 vmpl = 0
 chip = "any-chip"
+revocation = "unchecked"
 
 [[role.{role}.allow]]
 path = "{path}"

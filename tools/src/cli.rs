@@ -30,7 +30,7 @@ Examples:
     vouchsafe dev
 
   Make a vault, write a secret, read it as an attested agent:
-    vouchsafe init --trust-shown-platform --anchor cloud-vtpm=ek-roots.pem
+    vouchsafe init --trust-shown-platform --anchor maker=ek-roots.pem,hardware
     vouchsafe role apply billing.toml
     vouchsafe kv put kv/billing/db @password.txt
     vouchsafe introduce --role billing --platform tpm

@@ -1,4 +1,8 @@
 //! A pin as TOML: the same values under the names that policy files use; unknown keys are refused.
+//!
+//! A pin holds less than a role: one TCB per product, which is the floor of all four TCBs of a report; lasting
+//! measurements; and, for all that it has no key for, what [`SnpAccept::strict`] says. Rules that say something
+//! else are not written.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,8 +12,9 @@ use vouchsafe_protocol::anchors::{AmdAnchors, Anchors, SimulatedRoot, TpmAnchor}
 use vouchsafe_protocol::evidence::PcrValue;
 use vouchsafe_protocol::id::{AnchorClass, AnchorName, VaultId};
 use vouchsafe_protocol::policy::{
-    BitRule, ChipId, ChipRule, HostDataRule, LaunchDigest, Permission, PlatformInfoRules, Product, SnpAccept,
-    Tcb, TcbFloor, TpmPin, VaultPlatformPin,
+    BitRule, ChipId, ChipRule, CspName, GuestPolicyRules, HostDataRule, LaunchDigest, Permission,
+    PlatformInfoRules, Product, ReferenceValue, RevocationRule, SnpAccept, Tcb, TcbFloor, TpmKind, TpmPin,
+    VaultPlatformPin,
 };
 
 use super::{Pin, PinError, Remembered};
@@ -50,6 +55,7 @@ struct SnpFile {
     provisional_firmware: Text<Permission>,
     vmpl: u8,
     chip: ChipFile,
+    revocation: RevocationFile,
     debug: Text<Permission>,
     min_report_version: u32,
     host_data: Text<HostDataRule>,
@@ -62,7 +68,43 @@ struct SnpFile {
 #[serde(untagged)]
 enum ChipFile {
     Allow(Vec<Text<ChipId>>),
+    Providers(ProvidersFile),
     Waiver(Text<Waiver>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProvidersFile {
+    providers: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RevocationFile {
+    Checked(CheckedFile),
+    Waiver(Text<Unchecked>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckedFile {
+    max_age_secs: u32,
+}
+
+/// The named waiver of revocation lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unchecked;
+
+impl TextForm for Unchecked {
+    const EXPECTED: &'static str = "'unchecked'";
+
+    fn from_text(text: &str) -> Option<Self> {
+        (text == "unchecked").then_some(Self)
+    }
+
+    fn to_text(&self) -> String {
+        "unchecked".to_owned()
+    }
 }
 
 /// The named waivers of a chip rule.
@@ -152,6 +194,7 @@ struct RootFile {
 struct TpmAnchorFile {
     name: Text<AnchorName>,
     class: Text<AnchorClass>,
+    kind: Text<TpmKind>,
     certificates: Vec<Text<Vec<u8>>>,
 }
 
@@ -180,19 +223,30 @@ pub(super) fn read(bytes: &[u8], path: &Path) -> Result<Pin, PinError> {
 }
 
 /// Writes a pin's file.
-pub(super) fn write(pin: &Pin) -> Result<String, toml::ser::Error> {
+///
+/// # Errors
+/// [`PinError::Inexpressible`] if the file would not say all that the pin does.
+pub(super) fn write(pin: &Pin) -> Result<String, PinError> {
     let Pin { vault_id, platform, anchors, log_key, checkpoint } = pin;
+    let platform = match platform {
+        VaultPlatformPin::Snp(rules) => {
+            let read_back = SnpFile::of(rules).into_rules();
+            if read_back != *rules {
+                return Err(PinError::Inexpressible);
+            }
+            PlatformFile::Snp(Box::new(SnpFile::of(rules)))
+        }
+        VaultPlatformPin::Tpm(rules) => PlatformFile::Tpm(TpmFile::of(rules)),
+    };
     toml::to_string(&PinFile {
         version: VERSION,
         vault_id: Text(*vault_id),
         log_key: log_key.map(Text),
         checkpoint: checkpoint.map(|Remembered { size, root }| CheckpointFile { size, root: Text(root) }),
-        platform: match platform {
-            VaultPlatformPin::Snp(rules) => PlatformFile::Snp(Box::new(SnpFile::of(rules))),
-            VaultPlatformPin::Tpm(rules) => PlatformFile::Tpm(TpmFile::of(rules)),
-        },
+        platform,
         anchors: AnchorsFile::of(anchors),
     })
+    .map_err(PinError::Unwritable)
 }
 
 fn texts<T: Clone>(values: &[T]) -> Vec<Text<T>> {
@@ -204,31 +258,53 @@ fn values<T>(texts: Vec<Text<T>>) -> Vec<T> {
 }
 
 impl SnpFile {
+    /// What the file has keys for; the rest is left for [`write`] to notice.
     fn of(rules: &SnpAccept) -> Self {
         let SnpAccept {
             products,
             measurements,
             tcb_floors,
             provisional_firmware,
+            guest_policy,
             platform_info,
+            mitigations: _,
             vmpl,
             chip,
-            debug,
+            revocation,
             min_report_version,
             host_data,
+            id_block: _,
+            family_id: _,
+            image_id: _,
+            min_guest_svn: _,
+            report_id: _,
+            migration_agent: _,
             reserved_fields,
         } = rules;
         Self {
             products: texts(products),
-            measurements: texts(measurements),
+            measurements: measurements.iter().map(|known| Text(known.value)).collect(),
             provisional_firmware: Text(*provisional_firmware),
             vmpl: *vmpl,
             chip: match chip {
                 ChipRule::Allow(chips) => ChipFile::Allow(texts(chips)),
                 ChipRule::AnyChip => ChipFile::Waiver(Text(Waiver::AnyChip)),
                 ChipRule::AnyChipEvenMasked => ChipFile::Waiver(Text(Waiver::AnyChipEvenMasked)),
+                ChipRule::Providers(names) => {
+                    let providers = names.iter().map(|CspName(name)| name.clone()).collect();
+                    ChipFile::Providers(ProvidersFile { providers })
+                }
             },
-            debug: Text(*debug),
+            revocation: match *revocation {
+                RevocationRule::Checked { max_age_secs } => {
+                    RevocationFile::Checked(CheckedFile { max_age_secs })
+                }
+                RevocationRule::Unchecked => RevocationFile::Waiver(Text(Unchecked)),
+            },
+            debug: Text(match guest_policy.debug {
+                BitRule::Any => Permission::Allowed,
+                BitRule::Forbidden | BitRule::Required => Permission::Forbidden,
+            }),
             min_report_version: *min_report_version,
             host_data: Text(*host_data),
             reserved_fields: Text(*reserved_fields),
@@ -238,35 +314,53 @@ impl SnpFile {
     }
 
     fn into_rules(self) -> SnpAccept {
+        let chip = match self.chip {
+            ChipFile::Allow(chips) => ChipRule::Allow(values(chips)),
+            ChipFile::Providers(ProvidersFile { providers }) => {
+                ChipRule::Providers(providers.into_iter().map(CspName).collect())
+            }
+            ChipFile::Waiver(Text(Waiver::AnyChip)) => ChipRule::AnyChip,
+            ChipFile::Waiver(Text(Waiver::AnyChipEvenMasked)) => ChipRule::AnyChipEvenMasked,
+        };
+        let revocation = match self.revocation {
+            RevocationFile::Checked(CheckedFile { max_age_secs }) => RevocationRule::Checked { max_age_secs },
+            RevocationFile::Waiver(Text(Unchecked)) => RevocationRule::Unchecked,
+        };
+        let strict = SnpAccept::strict(
+            values(self.products),
+            values(self.measurements).into_iter().map(ReferenceValue::lasting).collect(),
+            self.tcb_floors.into_iter().map(FloorFile::into_floor).collect(),
+            chip,
+            revocation,
+        );
         SnpAccept {
-            products: values(self.products),
-            measurements: values(self.measurements),
-            tcb_floors: self.tcb_floors.into_iter().map(FloorFile::into_floor).collect(),
             provisional_firmware: self.provisional_firmware.0,
+            guest_policy: GuestPolicyRules {
+                debug: match self.debug.0 {
+                    Permission::Allowed => BitRule::Any,
+                    Permission::Forbidden => BitRule::Forbidden,
+                },
+                ..strict.guest_policy
+            },
             platform_info: self.platform_info.into_rules(),
             vmpl: self.vmpl,
-            chip: match self.chip {
-                ChipFile::Allow(chips) => ChipRule::Allow(values(chips)),
-                ChipFile::Waiver(Text(Waiver::AnyChip)) => ChipRule::AnyChip,
-                ChipFile::Waiver(Text(Waiver::AnyChipEvenMasked)) => ChipRule::AnyChipEvenMasked,
-            },
-            debug: self.debug.0,
             min_report_version: self.min_report_version,
             host_data: self.host_data.0,
             reserved_fields: self.reserved_fields.0,
+            ..strict
         }
     }
 }
 
 impl FloorFile {
     fn of(floor: &TcbFloor) -> Self {
-        let Tcb { fmc, boot_loader, tee, snp, microcode } = floor.tcb;
+        let Tcb { fmc, boot_loader, tee, snp, microcode } = floor.floors.reported;
         Self { product: Text(floor.product), fmc, boot_loader, tee, snp, microcode }
     }
 
     fn into_floor(self) -> TcbFloor {
         let Self { product, fmc, boot_loader, tee, snp, microcode } = self;
-        TcbFloor { product: product.0, tcb: Tcb { fmc, boot_loader, tee, snp, microcode } }
+        TcbFloor::all(product.0, Tcb { fmc, boot_loader, tee, snp, microcode })
     }
 }
 
@@ -349,9 +443,10 @@ impl AnchorsFile {
             },
             tpm: tpm
                 .iter()
-                .map(|TpmAnchor { name, class, certificates }| TpmAnchorFile {
+                .map(|TpmAnchor { name, class, kind, certificates }| TpmAnchorFile {
                     name: Text(name.clone()),
                     class: Text(*class),
+                    kind: Text(*kind),
                     certificates: texts(certificates),
                 })
                 .collect(),
@@ -361,9 +456,10 @@ impl AnchorsFile {
     fn into_anchors(self) -> Anchors {
         let root =
             |RootFile { product, ark, ask }| SimulatedRoot { product: product.0, ark: ark.0, ask: ask.0 };
-        let anchor = |TpmAnchorFile { name, class, certificates }| TpmAnchor {
+        let anchor = |TpmAnchorFile { name, class, kind, certificates }| TpmAnchor {
             name: name.0,
             class: class.0,
+            kind: kind.0,
             certificates: values(certificates),
         };
         Anchors {

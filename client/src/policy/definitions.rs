@@ -1,72 +1,177 @@
-//! What roles refer to by name: releases, TCB floors and lists of chips. Each is dated or listed in a file;
-//! none is compiled in.
+//! What roles refer to by name: releases and sets of them, TCB floors and lists of chips. Each is dated or listed
+//! in a file; none is compiled in.
 
 use std::collections::BTreeMap;
 
-use vouchsafe_protocol::policy::{ChipId, LaunchDigest, Product, Tcb, TcbFloor};
-use vouchsafe_protocol::policy_check::check_pcr_index;
+use vouchsafe_protocol::policy::{
+    ChipId, LaunchDigest, Product, ReferenceValue, Tcb, TcbFloor, TcbFloors, TcbGrace,
+};
 
 use super::error::{CompileError, Reason};
-use super::reader::{Entry, Item, Table};
+use super::reader::{Item, Table};
+use floor::Floor;
+use release::Release;
+
+pub(super) mod floor;
+mod release;
+
+pub(super) use release::pcr_index;
 
 /// Everything that can be referred to, of all files.
 #[derive(Default)]
 pub(super) struct Definitions<'a> {
     releases: BTreeMap<&'a str, Release>,
-    floors: BTreeMap<&'a str, Vec<TcbFloor>>,
+    release_sets: BTreeMap<&'a str, Vec<Item<'a>>>,
+    pub(super) floors: BTreeMap<&'a str, Floor>,
     chips: BTreeMap<&'a str, Vec<ChipId>>,
-}
-
-/// A dated set of reference values.
-struct Release {
-    snp: Vec<LaunchDigest>,
-    pcrs: BTreeMap<u8, Vec<[u8; 32]>>,
 }
 
 impl<'a> Definitions<'a> {
     /// Reads the definitions of one file.
     pub(super) fn read(&mut self, file: &mut Table<'a>) -> Result<(), CompileError> {
-        read_named(file, "release", &mut self.releases, release)?;
-        read_named(file, "tcb_floor", &mut self.floors, floors)?;
+        read_named(file, "release", &mut self.releases, release::read)?;
+        read_named(file, "release_set", &mut self.release_sets, |set| {
+            let releases = set.required("releases", "the releases of the set, such as [\"7\", \"6\"]")?;
+            let names = releases.list()?;
+            if names.is_empty() { Err(releases.fail(Reason::EmptySet)) } else { Ok(names) }
+        })?;
+        read_named(file, "tcb_floor", &mut self.floors, floor::read)?;
         read_named(file, "chips", &mut self.chips, chips)
     }
 
-    /// Launch digests of the release that `name` names.
-    pub(super) fn measurements(&self, name: Item<'_>) -> Result<Vec<LaunchDigest>, CompileError> {
-        let release = self.release(name)?;
-        if release.snp.is_empty() {
-            return Err(name.fail(Reason::NoMeasurement { name: name.text()?.to_owned() }));
+    /// Checks what only all files together show: a set is of releases that there are, and shares no name with one.
+    pub(super) fn finish(&self) -> Result<(), CompileError> {
+        for (name, set) in &self.release_sets {
+            for release in set {
+                self.one_release(*release)?;
+                if self.releases.contains_key(name) {
+                    return Err(release.fail(Reason::Repeated { name: (*name).to_owned() }));
+                }
+            }
         }
-        Ok(release.snp.clone())
+        Ok(())
     }
 
-    /// Values of a PCR in the release that `name` names.
-    pub(super) fn pcr(&self, name: Item<'_>, index: u8) -> Result<Vec<[u8; 32]>, CompileError> {
-        let missing = || Reason::NoPcr { name: name.text().unwrap_or_default().to_owned(), index };
-        self.release(name)?.pcrs.get(&index).cloned().ok_or_else(|| name.fail(missing()))
+    /// Launch digests of the releases that `names` names: one, a list, or a set.
+    pub(super) fn measurements(
+        &self,
+        names: Item<'a>,
+    ) -> Result<Vec<ReferenceValue<LaunchDigest>>, CompileError> {
+        let values = |(name, release): (Item<'a>, &Release)| {
+            if release.snp.is_empty() {
+                return Err(name.fail(Reason::NoMeasurement { name: name.text()?.to_owned() }));
+            }
+            Ok(release.dated(&release.snp))
+        };
+        let each: Vec<_> = self.releases(names)?.into_iter().map(values).collect::<Result<_, _>>()?;
+        Ok(release::merged(each.into_iter().flatten()))
     }
 
-    /// One floor per product, of those that `name` names.
-    pub(super) fn floors(&self, name: Item<'_>, products: &[Product]) -> Result<Vec<TcbFloor>, CompileError> {
-        let text = name.text()?.to_owned();
-        let Some(floors) = self.floors.get(text.as_str()) else {
-            return Err(name.fail(Reason::UnknownFloor { name: text }));
+    /// Values of a PCR in the releases that `names` names: one, a list, or a set.
+    pub(super) fn pcr(
+        &self,
+        names: Item<'a>,
+        index: u8,
+    ) -> Result<Vec<ReferenceValue<[u8; 32]>>, CompileError> {
+        let values = |(name, release): (Item<'a>, &Release)| {
+            let Some(values) = release.pcrs.get(&index) else {
+                return Err(name.fail(Reason::NoPcr { name: name.text()?.to_owned(), index }));
+            };
+            Ok(release.dated(values))
         };
-        let floor = |product: &Product| {
-            let found = floors.iter().find(|floor| floor.product == *product).copied();
-            found.ok_or_else(|| name.fail(Reason::NoFloor { name: text.clone(), product: *product }))
+        let each: Vec<_> = self.releases(names)?.into_iter().map(values).collect::<Result<_, _>>()?;
+        Ok(release::merged(each.into_iter().flatten()))
+    }
+
+    /// One floor per product: `floor` is a name, or a table with a name for each TCB of a report; `grace` is lower
+    /// and dated.
+    pub(super) fn floors(
+        &self,
+        floor: Item<'a>,
+        grace: Option<Item<'a>>,
+        products: &[Product],
+    ) -> Result<Vec<TcbFloor>, CompileError> {
+        let grace = grace.map(|item| -> Result<_, CompileError> {
+            let mut table = item.table()?;
+            let floor = table.required("floor", "the name of a lower [tcb_floor.NAME]")?;
+            let until = table.required("until", "the last day of the grace, YYYY-MM-DD")?.date()?;
+            table.finish()?;
+            Ok((floor, until.end_unix_secs()))
+        });
+        let grace = grace.transpose()?;
+        let each = |product: &Product| {
+            Ok(TcbFloor {
+                product: *product,
+                floors: self.tcb_floors(floor, *product)?,
+                grace: match grace {
+                    None => TcbGrace::NoGrace,
+                    Some((floor, until_unix_secs)) => {
+                        TcbGrace::Until { floors: self.tcb_floors(floor, *product)?, until_unix_secs }
+                    }
+                },
+            })
         };
-        products.iter().map(floor).collect()
+        products.iter().map(each).collect()
+    }
+
+    fn tcb_floors(&self, item: Item<'a>, product: Product) -> Result<TcbFloors, CompileError> {
+        if item.is_text() {
+            let tcb = self.floor(item, product)?;
+            return Ok(TcbFloors { committed: tcb, current: tcb, launch: tcb, reported: tcb });
+        }
+        let mut table = item.table()?;
+        let mut named = |key: &'static str| {
+            let item =
+                table.required(key, "each of reported, committed, launch and current names a floor")?;
+            self.floor(item, product)
+        };
+        let floors = TcbFloors {
+            committed: named("committed")?,
+            current: named("current")?,
+            launch: named("launch")?,
+            reported: named("reported")?,
+        };
+        table.finish()?;
+        Ok(floors)
+    }
+
+    fn floor(&self, name: Item<'a>, product: Product) -> Result<Tcb, CompileError> {
+        let text = name.text()?;
+        let Some(floor) = self.floors.get(text) else {
+            return Err(name.fail(Reason::UnknownFloor { name: text.to_owned() }));
+        };
+        let missing = || name.fail(Reason::NoFloor { name: text.to_owned(), product });
+        floor.tcbs.iter().find(|(known, _)| *known == product).map(|(_, tcb)| *tcb).ok_or_else(missing)
     }
 
     /// The chips that `name` names.
-    pub(super) fn chips(&self, name: Item<'_>) -> Result<Vec<ChipId>, CompileError> {
+    pub(super) fn chips(&self, name: Item<'a>) -> Result<Vec<ChipId>, CompileError> {
         let text = name.text()?;
         let unknown = || name.fail(Reason::UnknownChips { name: text.to_owned() });
         self.chips.get(text).cloned().ok_or_else(unknown)
     }
 
-    fn release(&self, name: Item<'_>) -> Result<&Release, CompileError> {
+    /// The releases that an item names, each with where it is named.
+    fn releases(&self, names: Item<'a>) -> Result<Vec<(Item<'a>, &Release)>, CompileError> {
+        let named = if names.is_text() { vec![names] } else { names.list()? };
+        if named.is_empty() {
+            return Err(names.fail(Reason::EmptySet));
+        }
+        let mut found = Vec::new();
+        for name in named {
+            match self.release_sets.get(name.text()?) {
+                Some(set) => {
+                    for member in set {
+                        found.push((*member, self.one_release(*member)?));
+                    }
+                }
+                None => found.push((name, self.one_release(name)?)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn one_release(&self, name: Item<'a>) -> Result<&Release, CompileError> {
         let text = name.text()?;
         self.releases.get(text).ok_or_else(|| name.fail(Reason::UnknownRelease { name: text.to_owned() }))
     }
@@ -93,72 +198,9 @@ fn read_named<'a, T>(
     Ok(())
 }
 
-fn release(table: &mut Table<'_>) -> Result<Release, CompileError> {
-    dated(table)?;
-    let snp = match table.optional("snp") {
-        Some(list) => list.parse_list()?,
-        None => Vec::new(),
-    };
-    let mut pcrs = BTreeMap::new();
-    if let Some(section) = table.optional("pcr") {
-        for entry in section.table()?.entries() {
-            pcrs.insert(pcr_index(&entry)?, entry.item.parse_list()?);
-        }
-    }
-    Ok(Release { snp, pcrs })
-}
-
-fn floors(table: &mut Table<'_>) -> Result<Vec<TcbFloor>, CompileError> {
-    dated(table)?;
-    let mut floors = Vec::new();
-    for (key, product) in [("milan", Product::Milan), ("genoa", Product::Genoa), ("turin", Product::Turin)] {
-        if let Some(item) = table.optional(key) {
-            let mut parts = item.table()?;
-            let tcb = tcb(&mut parts, product)?;
-            parts.finish()?;
-            floors.push(TcbFloor { product, tcb });
-        }
-    }
-    Ok(floors)
-}
-
-/// Every component is named: one that is forgotten would be a floor of zero.
-fn tcb(parts: &mut Table<'_>, product: Product) -> Result<Tcb, CompileError> {
-    let mut part = |key: &'static str| -> Result<u8, CompileError> {
-        let item = parts.required(key, "a floor names every component of its product")?;
-        let number = item.number(0, u32::from(u8::MAX))?;
-        u8::try_from(number).map_err(|_| item.fail(Reason::Number { least: 0, most: u32::from(u8::MAX) }))
-    };
-    Ok(Tcb {
-        fmc: if product == Product::Turin { part("fmc")? } else { 0 },
-        boot_loader: part("boot_loader")?,
-        tee: part("tee")?,
-        snp: part("snp")?,
-        microcode: part("microcode")?,
-    })
-}
-
 fn chips(table: &mut Table<'_>) -> Result<Vec<ChipId>, CompileError> {
     if let Some(date) = table.optional("date") {
         date.date()?;
     }
     table.required("ids", "a list of chip ids")?.parse_list()
-}
-
-/// Reference values have a date, so that an old one shows; where they come from may be said too.
-fn dated(table: &mut Table<'_>) -> Result<(), CompileError> {
-    table.required("date", "when these values were published, YYYY-MM-DD")?.date()?;
-    if let Some(source) = table.optional("source") {
-        source.text()?;
-    }
-    Ok(())
-}
-
-/// A PCR index as a key, in its one form, and one that may be trusted (T3).
-pub(super) fn pcr_index(entry: &Entry<'_>) -> Result<u8, CompileError> {
-    let index = entry.key.parse().ok().filter(|index: &u8| index.to_string() == entry.key);
-    let index =
-        index.ok_or_else(|| entry.fail(Reason::Value { expected: "a PCR index, 0 to 15, as key" }))?;
-    check_pcr_index(index).map_err(|error| entry.fail(Reason::Accept(error)))?;
-    Ok(index)
 }

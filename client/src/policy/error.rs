@@ -33,6 +33,15 @@ pub enum Reason {
         /// The other.
         other: &'static str,
     },
+    /// A list of releases without any.
+    #[error("no release is named")]
+    EmptySet,
+    /// Values that ended before they began.
+    #[error("'expires' is before 'date'")]
+    ExpiresBeforeDate,
+    /// A grace of nothing.
+    #[error("a grace begins when values expire: give 'expires', too")]
+    GraceWithoutExpiry,
     /// A key is missing.
     #[error("'{key}' is missing: {hint}")]
     Missing {

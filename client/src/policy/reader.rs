@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
 
+use super::day::Day;
 use super::error::{CompileError, Reason};
 use crate::text::TextForm;
 
@@ -64,6 +66,33 @@ impl<'a> Item<'a> {
             .ok_or_else(|| self.fail(Reason::Number { least, most }))
     }
 
+    /// Bits, such as `0x1f`; all 64 may be given.
+    pub(super) fn bits(&self) -> Result<u64, CompileError> {
+        let integer = self.value.get_ref().as_integer().ok_or_else(|| self.type_error("a whole number"))?;
+        u64::from_str_radix(integer.as_str(), integer.radix())
+            .map_err(|_| self.fail(Reason::Value { expected: "64 bits, such as 0x1f" }))
+    }
+
+    /// A whole number and one unit, in seconds: `90s`, `15m`, `1h`, `7d`.
+    pub(super) fn duration(&self) -> Result<u32, CompileError> {
+        let expected = Reason::Value { expected: "a time such as \"90s\", \"15m\", \"1h\" or \"7d\"" };
+        let text = self.text()?;
+        let secs = || {
+            let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+            let unit = match unit {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                "d" => 24 * 3600,
+                _ => return None,
+            };
+            let number: u32 =
+                digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok())??;
+            number.checked_mul(unit)
+        };
+        secs().ok_or_else(|| self.fail(expected))
+    }
+
     pub(super) fn list(&self) -> Result<Vec<Item<'a>>, CompileError> {
         let array = self.value.get_ref().as_array().ok_or_else(|| self.type_error("a list"))?;
         Ok(array.iter().map(|value| Item { file: self.file, value }).collect())
@@ -75,22 +104,17 @@ impl<'a> Item<'a> {
     }
 
     /// A date, `YYYY-MM-DD`, as a date or in quotes.
-    pub(super) fn date(&self) -> Result<(), CompileError> {
+    pub(super) fn date(&self) -> Result<Day, CompileError> {
         let value = self.value.get_ref();
-        let plain = |text: &str| {
-            let bytes = text.as_bytes();
-            bytes.len() == 10
-                && bytes.iter().enumerate().all(|(at, byte)| match at {
-                    4 | 7 => *byte == b'-',
-                    _ => byte.is_ascii_digit(),
-                })
+        let date = match (value.as_datetime(), value.as_str()) {
+            (Some(Datetime { date: Some(date), time: None, offset: None }), _) => Some(*date),
+            (_, Some(text)) => text.parse().ok().and_then(|parsed| match parsed {
+                Datetime { date: Some(date), time: None, offset: None } => Some(date),
+                _ => None,
+            }),
+            _ => None,
         };
-        let dated = value.as_datetime().is_some_and(|date| date.date.is_some() && date.time.is_none());
-        if dated || value.as_str().is_some_and(plain) {
-            Ok(())
-        } else {
-            Err(self.fail(Reason::Value { expected: "a date, YYYY-MM-DD" }))
-        }
+        date.and_then(Day::of).ok_or_else(|| self.fail(Reason::Value { expected: "a date, YYYY-MM-DD" }))
     }
 
     fn type_error(&self, expected: &'static str) -> CompileError {

@@ -10,7 +10,7 @@ use super::error::{CompileError, Reason};
 use super::reader::{Entry, Item, Table};
 
 /// Compiles one role and checks its typed form.
-pub(super) fn compile(entry: &Entry<'_>, definitions: &Definitions<'_>) -> Result<Role, CompileError> {
+pub(super) fn compile<'a>(entry: &Entry<'a>, definitions: &Definitions<'a>) -> Result<Role, CompileError> {
     let name = entry.key.parse::<RoleName>().map_err(|source| {
         let name = entry.key.to_owned();
         entry.fail(Reason::Name { name, source })
@@ -26,8 +26,8 @@ pub(super) fn compile(entry: &Entry<'_>, definitions: &Definitions<'_>) -> Resul
     let role = Role {
         name,
         spiffe_path: spiffe_path.text()?.to_owned(),
-        evidence_max_age_secs: duration(max_age)?,
-        identity_ttl_secs: duration(ttl)?,
+        evidence_max_age_secs: max_age.duration()?,
+        identity_ttl_secs: ttl.duration()?,
         refusals,
         accept: accepted
             .iter()
@@ -69,24 +69,4 @@ fn allow(mut table: Table<'_>) -> Result<Allow, CompileError> {
     let can = table.required("can", "what may be done there, such as [\"read\"]")?.parse_list()?;
     table.finish()?;
     Ok(Allow { path, can })
-}
-
-/// A whole number and one unit: `90s`, `15m`, `1h`, `7d`.
-fn duration(item: Item<'_>) -> Result<u32, CompileError> {
-    let expected = Reason::Value { expected: "a time such as \"90s\", \"15m\", \"1h\" or \"7d\"" };
-    let text = item.text()?;
-    let secs = || {
-        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let unit = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            "d" => 24 * 3600,
-            _ => return None,
-        };
-        let number: u32 =
-            digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok())??;
-        number.checked_mul(unit)
-    };
-    secs().ok_or_else(|| item.fail(expected))
 }

@@ -6,7 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use vouchsafe_protocol::anchors::TpmAnchor;
 use vouchsafe_protocol::evidence::PcrValue;
 use vouchsafe_protocol::id::AnchorClass;
-use vouchsafe_protocol::policy::{ChipId, ChipRule, TpmPin, VaultPlatformPin};
+use vouchsafe_protocol::policy::{
+    AuthorKeyRule, BitRule, ChipId, ChipRule, CspName, Expiry, IdBlockRule, LaunchDigest, MigrationAgentRule,
+    RevocationRule, SnpAccept, Tcb, TpmKind, TpmPin, VaultPlatformPin,
+};
 
 use crate::files::FileError;
 use crate::vault::fake::FakeVault;
@@ -32,12 +35,45 @@ fn a_pin_is_read_back_as_it_was() {
     tpm.anchors.tpm = vec![TpmAnchor {
         name: "cloud".parse().unwrap(),
         class: AnchorClass::Hardware,
+        kind: TpmKind::HostVirtual,
         certificates: vec![vec![1, 2, 3]],
     }];
-    for pin in [simulated, chips, tpm] {
+    let mut provider = simulated.clone();
+    let VaultPlatformPin::Snp(rules) = &mut provider.platform else { panic!() };
+    rules.chip = ChipRule::Providers(vec![CspName("cloud".into())]);
+    rules.revocation = RevocationRule::Checked { max_age_secs: 90 };
+    rules.guest_policy.debug = BitRule::Any;
+    for pin in [simulated, chips, tpm, provider] {
         pin.save(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Pin::load(&path).unwrap(), pin);
+    }
+}
+
+#[test]
+fn b10_a_pin_whose_file_would_say_less_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pin.toml");
+    let stricter: [fn(&mut SnpAccept); 9] = [
+        |rules| rules.measurements[0].expiry = Expiry::At { expires_unix_secs: 1, grace_secs: 0 },
+        |rules| rules.tcb_floors[0].floors.launch = Tcb { snp: 200, ..Tcb::ZERO },
+        |rules| rules.guest_policy.debug = BitRule::Required,
+        |rules| rules.guest_policy.smt = BitRule::Forbidden,
+        |rules| rules.mitigations.launch = 1,
+        |rules| rules.min_guest_svn = 1,
+        |rules| rules.migration_agent = MigrationAgentRule::AnyMigrationAgent,
+        |rules| {
+            let id_keys = vec![LaunchDigest([1; 48])];
+            rules.id_block = IdBlockRule::SignedBy { id_keys, author: AuthorKeyRule::AnyAuthor };
+        },
+        |rules| rules.image_id = vouchsafe_protocol::policy::IdRule::Exactly([1; 16]),
+    ];
+    for change in stricter {
+        let mut pin = FakeVault::new().pin();
+        let VaultPlatformPin::Snp(rules) = &mut pin.platform else { panic!() };
+        change(rules);
+        assert!(matches!(pin.save(&path), Err(PinError::Inexpressible)));
+        assert!(!path.exists());
     }
 }
 

@@ -10,6 +10,7 @@ use vouchsafe_client::{Machine, RequestError, Session};
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors, TpmAnchor};
 use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::kv::{Cas, SecretValue};
+use vouchsafe_protocol::policy::TpmKind;
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_swtpm::Swtpm;
 use vouchsafe_tests::stack::{Agent, Below, Operator, Stack, sim_machine, sim_role};
@@ -133,7 +134,7 @@ pub fn replace_dir(dir: &Path, with: &Path) -> anyhow::Result<()> {
 pub fn tpm_anchors(tpms: &[(&str, &Swtpm)]) -> anyhow::Result<Anchors> {
     let anchor = |(name, tpm): &(&str, &Swtpm)| {
         let (name, certificates) = (name.parse()?, tpm.ek_anchors()?);
-        anyhow::Ok(TpmAnchor { name, class: AnchorClass::Simulated, certificates })
+        anyhow::Ok(TpmAnchor { name, class: AnchorClass::Simulated, kind: TpmKind::Hardware, certificates })
     };
     let tpm = tpms.iter().map(anchor).collect::<anyhow::Result<_>>()?;
     Ok(Anchors { amd: AmdAnchors::BuiltIn, tpm })

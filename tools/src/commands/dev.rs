@@ -159,6 +159,7 @@ measurement = {{ digests = ["{measurement}"] }}  # of the simulated image "{AGEN
 tcb_floor   = "simulated"
 vmpl        = 0
 chip        = "any-chip"
+revocation  = "unchecked"
 
 [[role.{ROLE}.allow]]
 path = "kv/demo/*"

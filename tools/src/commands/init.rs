@@ -22,10 +22,10 @@ use crate::progress::during;
 const EXAMPLES: &str = "\
 Examples:
   On a TPM; compare the measurement printed with the one you expect:
-    vouchsafe init --trust-shown-platform --anchor cloud-vtpm=ek-roots.pem
+    vouchsafe init --trust-shown-platform --anchor maker=ek-roots.pem,hardware
 
   A vault whose platform must be what an earlier pin says, with a second operator:
-    vouchsafe init --platform-pin old-pin.toml --anchor cloud-vtpm=ek-roots.pem --operator ann=ann.pem
+    vouchsafe init --platform-pin old-pin.toml --anchor maker=ek-roots.pem,hardware --operator ann=ann.pem
 
   Simulated:
     vouchsafe init --trust-shown-platform --simulated-root ./sim
@@ -120,7 +120,7 @@ pub(crate) fn shown(platform: &VaultPlatformPin) -> String {
     match platform {
         VaultPlatformPin::Snp(rules) => {
             let digests: Vec<String> =
-                rules.measurements.iter().map(|digest| hex::encode(digest.0)).collect();
+                rules.measurements.iter().map(|known| hex::encode(known.value.0)).collect();
             format!("SEV-SNP measurement {}", digests.join(" or "))
         }
         VaultPlatformPin::Tpm(pin) => {

@@ -28,7 +28,7 @@ Examples:
     vouchsafe introduce --role billing --platform snp --identity-dir /run/billing/identity
 
   Without a pin; compare it afterwards with an operator's ('vouchsafe pin show'):
-    vouchsafe introduce --role billing --platform tpm --trust-on-first-use --anchor cloud-vtpm=ek-roots.pem
+    vouchsafe introduce --role billing --platform tpm --trust-on-first-use --anchor maker=ek-roots.pem,hardware
 
   On a software TPM:
     vouchsafe introduce --role demo --platform tpm --tcti swtpm:host=127.0.0.1,port=2321

@@ -1,0 +1,53 @@
+//! The TCB floors of policy files, for showing which there are and how old they are.
+
+use toml::de::DeTable;
+use vouchsafe_protocol::policy::{Product, Tcb};
+
+use super::day::Day;
+use super::definitions::Definitions;
+use super::definitions::floor::Floor;
+use super::error::CompileError;
+use super::reader::{File, Table};
+
+/// A floor that policy files define, for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownFloor {
+    /// What roles call it.
+    pub name: String,
+    /// When its values were published.
+    pub date: Day,
+    /// The vendor's bulletins that ask for it.
+    pub bulletins: Vec<String>,
+    /// Where the values were read.
+    pub source: Option<String>,
+    /// How sure whoever wrote the file is of them, in their words.
+    pub confidence: Option<String>,
+    /// Per product, the lowest accepted.
+    pub tcbs: Vec<(Product, Tcb)>,
+}
+
+/// The TCB floors of sources given together, each a name for messages and its text, in the order of their names.
+/// Roles in them are read over; everything else must be as in any policy file.
+///
+/// # Errors
+/// [`CompileError`], the first one found.
+pub fn floors(sources: &[(&str, &str)]) -> Result<Vec<KnownFloor>, CompileError> {
+    let files: Vec<File<'_>> = sources.iter().map(|(name, text)| File { name, text }).collect();
+    let mut documents = Vec::new();
+    for file in &files {
+        let document = DeTable::parse(file.text).map_err(|error| file.syntax(error))?;
+        documents.push((file, document));
+    }
+    let mut definitions = Definitions::default();
+    for (file, document) in &documents {
+        let mut table = Table::new(file, document.get_ref(), document.span());
+        definitions.read(&mut table)?;
+        table.optional("role");
+        table.finish()?;
+    }
+    let known = |(name, floor): (&str, Floor)| {
+        let Floor { date, bulletins, source, confidence, tcbs } = floor;
+        KnownFloor { name: name.to_owned(), date, bulletins, source, confidence, tcbs }
+    };
+    Ok(definitions.floors.into_iter().map(known).collect())
+}
