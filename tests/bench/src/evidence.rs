@@ -56,6 +56,8 @@ impl Snp {
 /// All figures of evidence.
 pub fn measure(snp: &Snp, budget: Duration) -> anyhow::Result<Vec<Row>> {
     let mut rows = vec![snp_verified(snp, budget)?, tpm_verified(budget)?];
+    #[cfg(feature = "aws-lc")]
+    rows.push(other_p384(budget)?);
     rows.extend(junk(snp, budget)?);
     Ok(rows)
 }
@@ -80,6 +82,20 @@ fn snp_verified(snp: &Snp, budget: Duration) -> anyhow::Result<Row> {
     Ok(Row::new("SNP evidence verified, chain cached, one core", Unit::PerSecond, measured)
         .beside("ECDSA P-384 verified", primitive, Some(paired.ratio))
         .goal("at least 0.80", paired.ratio >= 0.8))
+}
+
+/// The other implementation of the signature that decides the row above.
+#[cfg(feature = "aws-lc")]
+fn other_p384(budget: Duration) -> anyhow::Result<Row> {
+    let bare = BareP384::new()?;
+    let paired = paired(budget, || bare.verify_aws_lc(), || bare.verify_ring())?;
+    let measured = Measured::bare(1.0 / paired.figure_secs);
+    let primitive = Measured::bare(1.0 / paired.primitive_secs);
+    Ok(Row::new("ECDSA P-384 verified by aws-lc-rs", Unit::PerSecond, measured).beside(
+        "ECDSA P-384 verified by ring",
+        primitive,
+        Some(paired.ratio),
+    ))
 }
 
 fn tpm_verified(budget: Duration) -> anyhow::Result<Row> {
@@ -190,7 +206,27 @@ impl BareP384 {
         Ok(Self { key: key.public_key().as_ref().to_vec(), message, signature: signature.as_ref().to_vec() })
     }
 
+    /// By the implementation that this build uses for reports.
+    #[cfg(not(feature = "aws-lc-reports"))]
     pub fn verify(&self) -> anyhow::Result<()> {
+        self.verify_ring()
+    }
+
+    /// By the implementation that this build uses for reports.
+    #[cfg(feature = "aws-lc-reports")]
+    pub fn verify(&self) -> anyhow::Result<()> {
+        self.verify_aws_lc()
+    }
+
+    #[cfg(feature = "aws-lc")]
+    fn verify_aws_lc(&self) -> anyhow::Result<()> {
+        use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
+        UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &self.key)
+            .verify(&self.message, &self.signature)
+            .map_err(|_| anyhow::anyhow!("a right signature does not verify"))
+    }
+
+    fn verify_ring(&self) -> anyhow::Result<()> {
         signature::UnparsedPublicKey::new(&signature::ECDSA_P384_SHA384_FIXED, &self.key)
             .verify(&self.message, &self.signature)
             .map_err(|_| anyhow::anyhow!("a right signature does not verify"))
