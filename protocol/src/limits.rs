@@ -47,6 +47,10 @@ pub const ROLES: usize = 10_000;
 pub const RULES_PER_ROLE: usize = 64;
 /// Reference values in one rule.
 pub const REFERENCE_VALUES: usize = 4096;
+/// Files in the allow-list for an IMA log: 512 KiB of digests, so that a role still fits a session frame.
+pub const IMA_FILES: usize = 16_384;
+/// Longest kernel command line in bytes (COMMAND_LINE_SIZE is 2,048 on x86, at most 4,096 elsewhere).
+pub const COMMAND_LINE_LEN: usize = 4096;
 /// Operators pinned at initialisation.
 pub const OPERATORS: usize = 16;
 /// Challenge lifetime in seconds.

@@ -12,7 +12,7 @@ pub mod reference;
 pub mod snp;
 pub mod tpm;
 
-pub use events::{EventRules, ImaRule};
+pub use events::{AllowedEvents, BootPhase, EventRules, ImaRule, UkiSection};
 pub use reference::{Expiry, ReferenceValue, Validity};
 pub use snp::{
     AbiVersion, AuthorKeyRule, BitRule, ChipId, ChipRule, CspName, GuestPolicyRules, HostDataRule,
