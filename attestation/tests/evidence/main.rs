@@ -3,6 +3,14 @@
 //! here, so that a refusal comes from the rule and not from the signature.
 
 #[cfg(test)]
+mod azure_claims;
+#[cfg(test)]
+mod azure_fixture;
+#[cfg(test)]
+mod azure_hcl;
+#[cfg(test)]
+mod azure_vtpm;
+#[cfg(test)]
 mod log_real;
 #[cfg(test)]
 mod snp_binding;

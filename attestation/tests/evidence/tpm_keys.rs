@@ -2,19 +2,19 @@
 //! thing, and expects exactly one refusal.
 
 use crate::snp_fixture::NOW;
-use crate::tpm_fixture::{
-    AES_128_CFB, AK_ATTRIBUTES, Ak, Ca, ECDSA_SHA256, EK_ATTRIBUTES, EK_USAGE, Fixture, NO_SCHEME,
-    NO_SYMMETRIC, SHA1, SHA256, anchor_sets, anchors, ecc_public, ek_params, secret,
-};
-use ring::signature::KeyPair as _;
+use crate::tpm_fixture::{Ak, Fixture, SHA1, anchor_sets, anchors, ca, ek_spec, p256_key, secret};
 use vouchsafe_attestation::tpm::public::{Public, PublicError};
 use vouchsafe_attestation::x509::{CertificateError, ChainError};
 use vouchsafe_attestation::{
     AkError, AnchorError, EkError, ResidencyError, TrustAnchors, confirm_residency, make_credential,
     parse_ak, verify_ek,
 };
-use vouchsafe_protocol::evidence::TpmKeys;
+use vouchsafe_crypto::verify::{HashAlgorithm, PublicKey, Scheme};
+use vouchsafe_protocol::evidence::{AkProof, TpmKeys};
 use vouchsafe_protocol::id::AnchorClass;
+use vouchsafe_simulation::tpm::{
+    AK_ATTRIBUTES, ALG_SHA384, EK_ATTRIBUTES, EK_USAGE, PublicSpec, TpmKey, TpmKeyKind,
+};
 
 pub(crate) fn refusal(fixture: &Fixture, keys: &TpmKeys) -> EkError {
     verify_ek(keys, &fixture.anchors, NOW).unwrap_err()
@@ -31,13 +31,13 @@ fn a_right_ek_is_accepted_and_its_anchor_named() {
 #[test]
 fn t13_the_set_that_matched_names_the_class() {
     let fixture = Fixture::new();
-    let simulator = Ca::new("simulator");
+    let simulator = ca("simulator");
     let both = anchors(&[
-        ("maker", AnchorClass::Hardware, vec![fixture.ca.der.clone()]),
-        ("simulator", AnchorClass::Simulated, vec![simulator.der.clone()]),
+        ("maker", AnchorClass::Hardware, vec![fixture.ca.der().to_vec()]),
+        ("simulator", AnchorClass::Simulated, vec![simulator.der().to_vec()]),
     ]);
     assert_eq!(both.class(), AnchorClass::Simulated);
-    let der = ek_params().signed_by(&fixture.ek, &simulator.issuer).unwrap().der().to_vec();
+    let der = fixture.ek_certificate(&simulator, &ek_spec());
     let ek = verify_ek(&fixture.keys_of(vec![der]), &both, NOW).unwrap();
     assert_eq!((ek.anchor().as_str(), ek.class()), ("simulator", AnchorClass::Simulated));
     let ek = verify_ek(&fixture.keys(), &both, NOW).unwrap();
@@ -49,29 +49,45 @@ fn t13_the_set_that_matched_names_the_class() {
 #[test]
 fn t4_an_endorsement_key_that_follows_no_template_is_refused() {
     let fixture = Fixture::new();
-    let point = fixture.ek.public_key_raw();
-    let all = |name_alg, attributes, symmetric: &[u8], scheme: &[u8]| {
-        ecc_public(name_alg, attributes, symmetric, scheme, point)
-    };
+    let right = PublicSpec::ek();
     let mut cases = vec![
-        all(SHA1, EK_ATTRIBUTES, &AES_128_CFB, &NO_SCHEME),
-        all(SHA256, EK_ATTRIBUTES | 1 << 18, &AES_128_CFB, &NO_SCHEME),
-        all(SHA256, EK_ATTRIBUTES, &NO_SYMMETRIC, &NO_SCHEME),
-        all(SHA256, EK_ATTRIBUTES, &AES_128_CFB, &ECDSA_SHA256),
+        PublicSpec { name_algorithm: SHA1, ..right.clone() },
+        PublicSpec { attributes: EK_ATTRIBUTES | 1 << 18, ..right.clone() },
+        PublicSpec { symmetric: vec![0x00, 0x10], ..right.clone() },
+        PublicSpec { scheme: vec![0x00, 0x18, 0x00, 0x0b], ..right.clone() },
     ];
     for bit in [1, 4, 5, 16, 17] {
-        cases.push(all(SHA256, EK_ATTRIBUTES & !(1 << bit), &AES_128_CFB, &NO_SCHEME));
+        cases.push(PublicSpec { attributes: EK_ATTRIBUTES & !(1 << bit), ..right.clone() });
     }
-    for ek_public in cases {
-        let keys = TpmKeys { ek_public, ..fixture.keys() };
-        assert_eq!(refusal(&fixture, &keys), EkError::Template);
+    for public in cases {
+        let chain = vec![fixture.ek_certificate(&fixture.ca, &ek_spec())];
+        assert_eq!(refusal(&fixture, &fixture.keys_as(chain, &public)), EkError::Template);
     }
 }
 
 #[test]
-fn s16_every_other_length_of_a_public_area_is_refused() {
+fn t4_an_endorsement_key_that_no_credential_can_be_made_for_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.ek = TpmKey::generate(TpmKeyKind::EcdsaP384).unwrap();
+    assert_eq!(refusal(&fixture, &fixture.keys()), EkError::Template);
+    fixture.ek = TpmKey::generate(TpmKeyKind::RsaSsaSha256).unwrap();
+    verify_ek(&fixture.keys(), &fixture.anchors, NOW).unwrap();
+}
+
+#[test]
+fn t4_a_certificate_of_the_attestation_key_is_no_endorsement_key() {
     let fixture = Fixture::new();
-    for good in [fixture.keys().ek_public, fixture.keys().ak_public] {
+    let ak_chain = vec![fixture.ek_certificate(&fixture.ca, &ek_spec())];
+    let keys = TpmKeys { proof: AkProof::Certificate { ak_chain }, ..fixture.keys() };
+    assert_eq!(refusal(&fixture, &keys), EkError::NoCertificate);
+}
+
+#[test]
+fn s16_every_other_length_of_a_public_area_is_refused() {
+    let rsa = TpmKey::generate(TpmKeyKind::RsaPssSha256).unwrap();
+    let p384 = TpmKey::generate(TpmKeyKind::EcdsaP384).unwrap();
+    let ek = p256_key().public_area(&PublicSpec::ek());
+    for good in [ek, Ak::generate().public, rsa.ak_public(), p384.ak_public()] {
         for len in (0..good.len()).chain([good.len() + 1, 5000]) {
             let mut cut = good.clone();
             cut.resize(len, 0);
@@ -104,18 +120,74 @@ fn t5_each_attribute_of_an_attestation_key_is_checked() {
 
 #[test]
 fn t5_name_algorithm_scheme_and_curve_are_checked() {
-    let ak = Ak::generate();
-    let point = ak.key.public_key().as_ref();
-    let public = |name_alg, scheme: &[u8]| ecc_public(name_alg, AK_ATTRIBUTES, &NO_SYMMETRIC, scheme, point);
-    assert_eq!(parse_ak(&public(SHA1, &ECDSA_SHA256)).unwrap_err(), AkError::NameAlgorithm);
-    for scheme in [&NO_SCHEME as &[u8], &[0, 0x18, 0, 0x04], &[0, 0x14, 0, 0x0b]] {
-        assert_eq!(parse_ak(&public(SHA256, scheme)).unwrap_err(), AkError::Scheme);
+    let public = |change: fn(&mut PublicSpec)| {
+        let mut spec = PublicSpec::ak(TpmKeyKind::EcdsaP256);
+        change(&mut spec);
+        parse_ak(&p256_key().public_area(&spec)).unwrap_err()
+    };
+    // SHA-1, and SHA-384: one way to name keys.
+    assert_eq!(public(|spec| spec.name_algorithm = SHA1), AkError::NameAlgorithm);
+    assert_eq!(public(|spec| spec.name_algorithm = ALG_SHA384), AkError::NameAlgorithm);
+    for refused in [
+        public(|spec| spec.scheme = vec![0x00, 0x10]),
+        public(|spec| spec.scheme = vec![0x00, 0x18, 0x00, 0x04]),
+        public(|spec| spec.scheme = vec![0x00, 0x18, 0x00, 0x0c]),
+        public(|spec| spec.scheme = vec![0x00, 0x14, 0x00, 0x0b]),
+    ] {
+        assert_eq!(refused, AkError::Scheme);
     }
-    let mut p384 = public(SHA256, &ECDSA_SHA256);
+    let mut p521 = Ak::generate().public;
     let curve = 2 + 2 + 4 + 2 + 2 + 4;
+    p521[curve + 1] = 0x05;
+    let expected = AkError::Public(PublicError::Algorithm { algorithm: 0x0005 });
+    assert_eq!(parse_ak(&p521).unwrap_err(), expected);
+    // Coordinates of the other curve.
+    let mut p384 = Ak::generate().public;
     p384[curve + 1] = 0x04;
-    let expected = AkError::Public(PublicError::Algorithm { algorithm: 0x0004 });
-    assert_eq!(parse_ak(&p384).unwrap_err(), expected);
+    assert_eq!(parse_ak(&p384).unwrap_err(), AkError::Public(PublicError::Malformed));
+}
+
+#[test]
+fn t5_rsa_schemes_and_sizes_are_checked() {
+    let rsa = TpmKey::generate(TpmKeyKind::RsaSsaSha256).unwrap();
+    let with_scheme = |scheme: &[u8]| {
+        let spec = PublicSpec { scheme: scheme.to_vec(), ..PublicSpec::ak(rsa.kind()) };
+        parse_ak(&rsa.public_area(&spec))
+    };
+    for scheme in [[0x00, 0x14, 0x00, 0x04], [0x00, 0x16, 0x00, 0x0d], [0x00, 0x18, 0x00, 0x0b]] {
+        assert_eq!(with_scheme(&scheme).unwrap_err(), AkError::Scheme);
+    }
+    assert_eq!(with_scheme(&[0x00, 0x15]).unwrap_err(), AkError::Scheme);
+    // 1,024 bits.
+    let mut short = rsa.ak_public();
+    let bits = 2 + 2 + 4 + 2 + 2 + 4;
+    short[bits..bits + 2].copy_from_slice(&1024u16.to_be_bytes());
+    let expected = AkError::Public(PublicError::Algorithm { algorithm: 1024 });
+    assert_eq!(parse_ak(&short).unwrap_err(), expected);
+    // Says 3,072 and has 2,048.
+    short[bits..bits + 2].copy_from_slice(&3072u16.to_be_bytes());
+    assert_eq!(parse_ak(&short).unwrap_err(), AkError::Public(PublicError::Malformed));
+}
+
+#[test]
+fn every_accepted_kind_of_attestation_key_is_read() {
+    use HashAlgorithm::{Sha256, Sha384};
+    for (kind, scheme) in [
+        (TpmKeyKind::EcdsaP256, Scheme::EcdsaFixed(Sha256)),
+        (TpmKeyKind::EcdsaP384, Scheme::EcdsaFixed(Sha384)),
+        (TpmKeyKind::RsaSsaSha256, Scheme::RsaPkcs1(Sha256)),
+        (TpmKeyKind::RsaSsaSha384, Scheme::RsaPkcs1(Sha384)),
+        (TpmKeyKind::RsaPssSha256, Scheme::RsaPss(Sha256)),
+        (TpmKeyKind::RsaPssSha384, Scheme::RsaPss(Sha384)),
+    ] {
+        let ak = parse_ak(&TpmKey::generate(kind).unwrap().ak_public()).unwrap();
+        assert_eq!(ak.scheme(), scheme);
+        let expected = matches!(
+            (kind, ak.key()),
+            (TpmKeyKind::EcdsaP256, PublicKey::P256(_)) | (TpmKeyKind::EcdsaP384, PublicKey::P384(_))
+        ) || matches!(ak.key(), PublicKey::Rsa { .. });
+        assert!(expected);
+    }
 }
 
 #[test]
@@ -159,7 +231,7 @@ fn t4_a_credential_is_made_for_the_verified_key_and_name() {
 
 #[test]
 fn s1_empty_duplicate_or_unreadable_anchors_are_refused() {
-    let ca = Ca::new("TPM maker").der;
+    let ca = ca("TPM maker").der().to_vec();
     let name = || "maker".parse().unwrap();
     let hardware = AnchorClass::Hardware;
     let load = |sets: &[(&str, AnchorClass, Vec<Vec<u8>>)]| TrustAnchors::new(&anchor_sets(sets)).map(drop);
@@ -172,7 +244,7 @@ fn s1_empty_duplicate_or_unreadable_anchors_are_refused() {
     let expected = AnchorError::Certificate { name: name(), source: CertificateError::Malformed };
     assert_eq!(load(&[broken]), Err(expected));
     let fixture = Fixture::new();
-    let leaf = ("maker", hardware, fixture.keys().ek_chain);
+    let leaf = ("maker", hardware, vec![fixture.ek_certificate(&fixture.ca, &ek_spec())]);
     assert_eq!(load(&[leaf]), Err(AnchorError::NotAnAuthority { name: name() }));
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     let many: Vec<_> = names.map(|name| (name, hardware, vec![ca.clone()])).to_vec();
@@ -188,5 +260,5 @@ fn s1_no_anchor_for_tpms_verifies_nothing() {
 
 #[test]
 fn the_usage_is_the_one_of_the_profile() {
-    assert_eq!(EK_USAGE, [2, 23, 133, 8, 1]);
+    assert_eq!(EK_USAGE, "2.23.133.8.1");
 }

@@ -2,8 +2,8 @@
 //! expects exactly one refusal.
 
 use crate::snp_fixture;
-use crate::snp_fixture::{NOW, statement};
-use crate::tpm_fixture::{Ak, Fixture, QuoteBuilder, SHA1, accept, pcrs, sized, tpm_accept};
+use crate::snp_fixture::statement;
+use crate::tpm_fixture::{Ak, Fixture, SHA1, accept, pcr_rule, pcrs, quote_over, tpm_accept};
 use vouchsafe_attestation::tpm::attest::{AttestError, Quote};
 use vouchsafe_attestation::tpm::quote::{Expected, PcrValues, QuoteError, verify_quote};
 use vouchsafe_attestation::tpm::rules::TpmRuleError;
@@ -11,15 +11,19 @@ use vouchsafe_attestation::tpm::signature::{QuoteSignature, SignatureError};
 use vouchsafe_attestation::{
     AppraisalError, ChainCache, Claims, PlatformClass, Residency, appraise, parse_ak,
 };
-use vouchsafe_protocol::evidence::{Evidence, PcrValue};
+use vouchsafe_protocol::evidence::{Evidence, PcrValue, TpmEvidence};
 use vouchsafe_protocol::id::AnchorClass;
-use vouchsafe_protocol::policy::{Accept, EkRule, PcrRule, Permission, TpmAccept};
+use vouchsafe_protocol::policy::{Accept, EkRule, PcrRule, Permission, TpmAccept, TpmKind};
+use vouchsafe_simulation::tpm::sized;
 
 #[test]
 fn right_evidence_is_accepted_and_described() {
     let fixture = Fixture::new();
     let appraisal = fixture.appraise(fixture.good(), &[accept()]).unwrap();
-    assert_eq!(appraisal.class, PlatformClass::Tpm { anchor: "maker".parse().unwrap() });
+    assert_eq!(
+        appraisal.class,
+        PlatformClass::Tpm { anchor: "maker".parse().unwrap(), kind: TpmKind::Hardware }
+    );
     assert_eq!(appraisal.anchor_class, AnchorClass::Hardware);
     let Claims::Tpm(claims) = appraisal.claims else { panic!("claims of a TPM") };
     assert_eq!((claims.clock.reset_count, claims.clock.restart_count, claims.clock.safe), (5, 6, true));
@@ -29,7 +33,7 @@ fn right_evidence_is_accepted_and_described() {
 #[test]
 fn t1_a_structure_without_the_tpms_magic_is_refused() {
     let fixture = Fixture::new();
-    let mut quote = QuoteBuilder::over(&pcrs());
+    let mut quote = quote_over(&pcrs());
     quote.magic ^= 1;
     assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(QuoteError::Attest(AttestError::Magic)));
 }
@@ -39,7 +43,7 @@ fn t1_other_structures_signed_by_the_same_key_are_refused() {
     let fixture = Fixture::new();
     // NV, COMMAND_AUDIT, SESSION_AUDIT, CERTIFY, TIME, CREATION, NV_DIGEST, and nonsense.
     for kind in [0x8014, 0x8015, 0x8016, 0x8017, 0x8019, 0x801a, 0x801c, 0, 0xffff] {
-        let mut quote = QuoteBuilder::over(&pcrs());
+        let mut quote = quote_over(&pcrs());
         quote.kind = kind;
         let expected = QuoteError::Attest(AttestError::Type { kind });
         assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(expected));
@@ -50,7 +54,7 @@ fn t1_other_structures_signed_by_the_same_key_are_refused() {
 fn t2_an_empty_selection_is_refused() {
     let fixture = Fixture::new();
     for selection in [vec![], vec![(0x000b, vec![])], vec![(0x000b, vec![0, 0, 0])]] {
-        let mut quote = QuoteBuilder::over(&[]);
+        let mut quote = quote_over(&[]);
         quote.selection = selection;
         let evidence = fixture.evidence(&quote, &[]);
         assert_eq!(fixture.refusal(evidence.clone()), AppraisalError::TpmRule(TpmRuleError::Selection));
@@ -65,7 +69,7 @@ fn t2_an_empty_selection_is_refused() {
 fn t2_partial_selection_is_refused() {
     let fixture = Fixture::new();
     for keep in pcrs() {
-        let evidence = fixture.evidence(&QuoteBuilder::over(&[keep]), &[keep]);
+        let evidence = fixture.evidence(&quote_over(&[keep]), &[keep]);
         assert_eq!(fixture.refusal(evidence), AppraisalError::TpmRule(TpmRuleError::Selection));
     }
 }
@@ -74,7 +78,7 @@ fn t2_partial_selection_is_refused() {
 fn t2_a_larger_selection_is_refused() {
     let fixture = Fixture::new();
     let more = [pcrs(), vec![PcrValue { index: 23, value: [1; 32] }]].concat();
-    let evidence = fixture.evidence(&QuoteBuilder::over(&more), &more);
+    let evidence = fixture.evidence(&quote_over(&more), &more);
     assert_eq!(fixture.refusal(evidence), AppraisalError::TpmRule(TpmRuleError::Selection));
 }
 
@@ -82,7 +86,7 @@ fn t2_a_larger_selection_is_refused() {
 fn t2_a_swapped_selection_is_refused() {
     let fixture = Fixture::new();
     // Right values, right digest, but said to be of PCR 1 and 7.
-    let mut quote = QuoteBuilder::over(&pcrs());
+    let mut quote = quote_over(&pcrs());
     quote.selection = vec![(0x000b, vec![0x82, 0, 0])];
     assert_eq!(fixture.refusal_of(&quote), AppraisalError::TpmRule(TpmRuleError::Selection));
 }
@@ -91,7 +95,7 @@ fn t2_a_swapped_selection_is_refused() {
 fn t2_values_are_keyed_by_index_not_by_position() {
     let fixture = Fixture::new();
     let either = pcrs().iter().map(|pcr| pcr.value).collect::<Vec<_>>();
-    let rule = |index| PcrRule { index, values: either.clone(), all_zero: Permission::Forbidden };
+    let rule = |index| pcr_rule(index, &either);
     let rules = [Accept::Tpm(TpmAccept { pcrs: vec![rule(0), rule(7)], ..tpm_accept() })];
     let mut swapped = pcrs();
     (swapped[0].value, swapped[1].value) = (swapped[1].value, swapped[0].value);
@@ -123,14 +127,14 @@ fn t2_values_for_other_than_the_selected_pcrs_are_refused() {
 fn t2_another_or_a_second_bank_is_refused() {
     let fixture = Fixture::new();
     for bank in [SHA1, 0x000c, 0x000d] {
-        let mut quote = QuoteBuilder::over(&pcrs());
+        let mut quote = quote_over(&pcrs());
         quote.selection[0].0 = bank;
         assert_eq!(fixture.refusal_of(&quote), AppraisalError::TpmRule(TpmRuleError::Selection));
-        let mut quote = QuoteBuilder::over(&pcrs());
+        let mut quote = quote_over(&pcrs());
         quote.selection.push((bank, vec![1, 0, 0]));
         assert_eq!(fixture.refusal_of(&quote), AppraisalError::TpmRule(TpmRuleError::Selection));
     }
-    let mut quote = QuoteBuilder::over(&pcrs());
+    let mut quote = quote_over(&pcrs());
     quote.selection[0].0 = 0x7777;
     let expected = QuoteError::Attest(AttestError::Bank { algorithm: 0x7777 });
     assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(expected));
@@ -141,14 +145,14 @@ fn another_pcr_value_is_refused_and_named() {
     let fixture = Fixture::new();
     let mut other = pcrs();
     other[1].value[31] ^= 1;
-    let evidence = fixture.evidence(&QuoteBuilder::over(&other), &other);
+    let evidence = fixture.evidence(&quote_over(&other), &other);
     assert_eq!(fixture.refusal(evidence), AppraisalError::TpmRule(TpmRuleError::Value { index: 7 }));
 }
 
 #[test]
 fn t2_accepted_values_that_were_not_quoted_are_refused() {
     let fixture = Fixture::new();
-    let mut quote = QuoteBuilder::over(&pcrs());
+    let mut quote = quote_over(&pcrs());
     quote.pcr_digest = vec![0; 32];
     assert_eq!(fixture.refusal_of(&quote), AppraisalError::Quote(QuoteError::PcrDigest));
     quote.pcr_digest = Vec::new();
@@ -161,7 +165,7 @@ fn t4_a_quote_without_proof_of_residency_is_refused() {
     let evidence = Evidence::Tpm(fixture.good());
     let mut cache = ChainCache::new();
     let refused =
-        appraise(&evidence, &statement(), &[accept()], &fixture.anchors, Residency::NotATpm, NOW, &mut cache);
+        appraise(&evidence, &statement(), &[accept()], Residency::NotATpm, fixture.context(), &mut cache);
     assert_eq!(refused.unwrap_err(), AppraisalError::NotResident);
 }
 
@@ -173,8 +177,7 @@ fn t4_a_quote_by_another_key_than_the_resident_one_is_refused() {
     let evidence = Evidence::Tpm(fixture.good());
     let residency = Residency::Proven(&resident);
     let mut cache = ChainCache::new();
-    let refused =
-        appraise(&evidence, &statement(), &[accept()], &fixture.anchors, residency, NOW, &mut cache);
+    let refused = appraise(&evidence, &statement(), &[accept()], residency, fixture.context(), &mut cache);
     assert_eq!(refused.unwrap_err(), AppraisalError::NotResident);
     // Naming the resident key does not help: it did not sign.
     let mut evidence = fixture.good();
@@ -188,10 +191,10 @@ fn t9_a_pcr_that_was_never_extended_is_refused_unless_named() {
     let fixture = Fixture::new();
     let mut zero = pcrs();
     zero[0].value = [0; 32];
-    let evidence = fixture.evidence(&QuoteBuilder::over(&zero), &zero);
+    let evidence = fixture.evidence(&quote_over(&zero), &zero);
     let rule = |all_zero| {
         let mut accept = tpm_accept();
-        accept.pcrs[0] = PcrRule { index: 0, values: vec![[0; 32]], all_zero };
+        accept.pcrs[0] = PcrRule { all_zero, ..pcr_rule(0, &[[0; 32]]) };
         Accept::Tpm(accept)
     };
     let refused = fixture.appraise(evidence.clone(), &[rule(Permission::Forbidden)]).unwrap_err();
@@ -225,7 +228,7 @@ fn b4_qualifying_data_is_compared_whole() {
     let mut other = right.clone();
     other[31] ^= 1;
     for extra_data in [Vec::new(), right[..31].to_vec(), longer, other, vec![0; 32]] {
-        let mut quote = QuoteBuilder::over(&pcrs());
+        let mut quote = quote_over(&pcrs());
         quote.extra_data = extra_data.clone();
         assert_eq!(fixture.refusal_of(&quote), AppraisalError::Statement);
         let bytes = quote.encode();
@@ -253,7 +256,7 @@ fn b11_a_tpm_that_is_not_on_the_list_is_refused() {
     let listed = |digest| Accept::Tpm(TpmAccept { ek: EkRule::Allow(vec![digest]), ..tpm_accept() });
     let refused = fixture.appraise(fixture.good(), &[listed([0; 32])]).unwrap_err();
     assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::EkNotListed));
-    let own = *fixture.resident().ek_spki_digest();
+    let own = *fixture.resident().spki_digest();
     fixture.appraise(fixture.good(), &[listed(own)]).unwrap();
 }
 
@@ -265,7 +268,7 @@ fn any_one_rule_suffices_and_the_furthest_refusal_is_told() {
         fixture.appraise(fixture.good(), &[snp_fixture::accept(), other.clone(), accept()]).unwrap();
     assert_eq!(appraisal.rule, 2);
     let mut wrong = tpm_accept();
-    wrong.pcrs[1].values = vec![[2; 32]];
+    wrong.pcrs[1] = pcr_rule(7, &[[2; 32]]);
     let wrong = Accept::Tpm(wrong);
     for rules in [[wrong.clone(), other.clone()], [other, wrong]] {
         let refused = fixture.appraise(fixture.good(), &rules).unwrap_err();
@@ -297,13 +300,17 @@ fn s13_out_of_range_scalars_of_a_quote_are_refused() {
         evidence.signature = [&[0x00, 0x18, 0x00, 0x0b], sized(&r).as_slice(), sized(&s).as_slice()].concat();
         assert_eq!(fixture.refusal(evidence), AppraisalError::Quote(QuoteError::BadSignature));
     }
-    for scalar in [Vec::new(), vec![1; 33]] {
+    for scalar in [Vec::new(), vec![1; 49]] {
         let mut evidence = good.clone();
         evidence.signature =
             [&[0x00, 0x18, 0x00, 0x0b], sized(&scalar).as_slice(), sized(&[1; 32]).as_slice()].concat();
         let expected = QuoteError::Signature(SignatureError::Malformed);
         assert_eq!(fixture.refusal(evidence), AppraisalError::Quote(expected));
     }
+    // As long as another curve's.
+    let longer = [&[0x00, 0x18, 0x00, 0x0b], sized(&[1; 33]).as_slice(), sized(&[1; 32]).as_slice()].concat();
+    let evidence = TpmEvidence { signature: longer, ..good };
+    assert_eq!(fixture.refusal(evidence), AppraisalError::Quote(QuoteError::BadSignature));
 }
 
 #[test]
@@ -328,7 +335,7 @@ fn s16_every_other_length_of_quote_and_signature_is_refused() {
 #[test]
 fn sizes_inside_a_quote_are_bounded() {
     let fixture = Fixture::new();
-    let mut quote = QuoteBuilder::over(&pcrs());
+    let mut quote = quote_over(&pcrs());
     quote.safe = 2;
     let malformed = AppraisalError::Quote(QuoteError::Attest(AttestError::Malformed));
     assert_eq!(fixture.refusal_of(&quote), malformed);

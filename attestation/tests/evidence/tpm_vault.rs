@@ -5,9 +5,10 @@ use vouchsafe_attestation::tpm::rules::TpmRuleError;
 use vouchsafe_attestation::{AppraisalError, ChainCache, PlatformClass, appraise_vault, parse_ak};
 use vouchsafe_protocol::evidence::Evidence;
 use vouchsafe_protocol::policy::{TpmPin, VaultPlatformPin};
+use vouchsafe_simulation::tpm::AK_ATTRIBUTES;
 
-use crate::snp_fixture::{self, NOW, statement};
-use crate::tpm_fixture::{self, Ak, Fixture, QuoteBuilder, pcrs};
+use crate::snp_fixture::{self, statement};
+use crate::tpm_fixture::{Ak, Fixture, pcrs, quote_over};
 
 #[test]
 fn a_pinned_vault_is_its_key_its_pcrs_and_its_statement() {
@@ -16,7 +17,7 @@ fn a_pinned_vault_is_its_key_its_pcrs_and_its_statement() {
     let ask = |evidence, pin| {
         let evidence = Evidence::Tpm(evidence);
         let pin = VaultPlatformPin::Tpm(pin);
-        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new())
+        appraise_vault(&evidence, &statement(), &pin, fixture.context(), &mut ChainCache::new())
     };
     assert_eq!(ask(fixture.good(), pin.clone()).unwrap().class, PlatformClass::TpmPinned);
 
@@ -33,10 +34,10 @@ fn a_pinned_vault_is_its_key_its_pcrs_and_its_statement() {
     let refused = ask(fixture.good(), fewer).unwrap_err();
     assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Selection));
     let none = TpmPin { pcrs: Vec::new(), ..pin.clone() };
-    let empty = fixture.evidence(&QuoteBuilder::over(&[]), &[]);
+    let empty = fixture.evidence(&quote_over(&[]), &[]);
     assert_eq!(ask(empty, none).unwrap_err(), AppraisalError::TpmRule(TpmRuleError::Selection));
 
-    let mut over_other = QuoteBuilder::over(&pcrs());
+    let mut over_other = quote_over(&pcrs());
     over_other.extra_data = vec![0; 32];
     let refused = ask(fixture.evidence(&over_other, &pcrs()), pin.clone()).unwrap_err();
     assert_eq!(refused, AppraisalError::Statement);
@@ -49,12 +50,11 @@ fn a_pinned_vault_is_its_key_its_pcrs_and_its_statement() {
 #[test]
 fn t5_a_pinned_key_that_is_not_restricted_is_refused() {
     let mut fixture = Fixture::new();
-    fixture.ak = Ak::with_attributes(tpm_fixture::AK_ATTRIBUTES & !(1 << 16));
+    fixture.ak = Ak::with_attributes(AK_ATTRIBUTES & !(1 << 16));
     let name = vouchsafe_attestation::tpm::public::name(&fixture.ak.public).to_vec();
     let pin = VaultPlatformPin::Tpm(TpmPin { ak_name: name, pcrs: pcrs() });
     let evidence = Evidence::Tpm(fixture.good());
-    let refused =
-        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new());
+    let refused = appraise_vault(&evidence, &statement(), &pin, fixture.context(), &mut ChainCache::new());
     let expected = AppraisalError::Ak(vouchsafe_attestation::AkError::Unrestricted);
     assert_eq!(refused.unwrap_err(), expected);
 }
@@ -64,7 +64,6 @@ fn a_pin_of_another_kind_refuses() {
     let fixture = Fixture::new();
     let pin = VaultPlatformPin::Snp(snp_fixture::snp_accept());
     let evidence = Evidence::Tpm(fixture.good());
-    let refused =
-        appraise_vault(&evidence, &statement(), &pin, &fixture.anchors, NOW, &mut ChainCache::new());
+    let refused = appraise_vault(&evidence, &statement(), &pin, fixture.context(), &mut ChainCache::new());
     assert_eq!(refused.unwrap_err(), AppraisalError::Kind);
 }

@@ -6,8 +6,9 @@ use vouchsafe_attestation::tpm::quote::{Expected, PcrValues, QuoteError, verify_
 use vouchsafe_attestation::tpm::signature::QuoteSignature;
 use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::policy::Permission;
+use vouchsafe_simulation::tpm::QuoteBuilder;
 
-use crate::tpm_fixture::{Fixture, QuoteBuilder, SHA1, pcrs};
+use crate::tpm_fixture::{Fixture, SHA1, pcrs, quote_over};
 
 /// Verifies a quote, signed right, against these values.
 fn verify(builder: &QuoteBuilder, values: &PcrValues) -> Result<(), QuoteError> {
@@ -31,7 +32,7 @@ fn values() -> PcrValues {
 
 #[test]
 fn right_values_verify() {
-    assert_eq!(verify(&QuoteBuilder::over(&pcrs()), &values()), Ok(()));
+    assert_eq!(verify(&quote_over(&pcrs()), &values()), Ok(()));
 }
 
 #[test]
@@ -39,15 +40,15 @@ fn t2_a_selected_pcr_without_a_value_is_refused() {
     let mut fewer = values();
     fewer.remove(&(HashAlgorithm::Sha256, 7));
     let expected = Err(QuoteError::MissingValue { index: 7 });
-    assert_eq!(verify(&QuoteBuilder::over(&pcrs()), &fewer), expected);
+    assert_eq!(verify(&quote_over(&pcrs()), &fewer), expected);
     // The value of the same index in another bank is no substitute.
     fewer.insert((HashAlgorithm::Sha384, 7), pcrs()[1].value.to_vec());
-    assert_eq!(verify(&QuoteBuilder::over(&pcrs()), &fewer), expected);
+    assert_eq!(verify(&quote_over(&pcrs()), &fewer), expected);
 }
 
 #[test]
 fn t2_a_quote_of_nothing_is_refused() {
-    let mut nothing = QuoteBuilder::over(&[]);
+    let mut nothing = quote_over(&[]);
     assert_eq!(verify(&nothing, &values()), Err(QuoteError::EmptySelection));
     nothing.selection = Vec::new();
     assert_eq!(verify(&nothing, &values()), Err(QuoteError::EmptySelection));
@@ -57,7 +58,7 @@ fn t2_a_quote_of_nothing_is_refused() {
 fn t9_sha1_is_refused_unless_allowed_by_name() {
     let fixture = Fixture::new();
     let ak = parse_ak(&fixture.ak.public).unwrap();
-    let mut builder = QuoteBuilder::over(&pcrs());
+    let mut builder = quote_over(&pcrs());
     builder.selection = vec![(SHA1, vec![1, 0, 0])];
     builder.pcr_digest = HashAlgorithm::Sha256.digest(&[&[3; 20]]);
     let bytes = builder.encode();
