@@ -34,7 +34,9 @@ impl CollateralItem {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         match self {
-            Self::AmdCrl(der) | Self::AmdIntermediate(der) | Self::TpmIntermediate(der) | Self::Vek(der) => der,
+            Self::AmdCrl(der) | Self::AmdIntermediate(der) | Self::TpmIntermediate(der) | Self::Vek(der) => {
+                der
+            }
         }
     }
 }

@@ -7,7 +7,6 @@
 pub mod anchors;
 pub mod codec;
 pub mod collateral;
-pub mod collateral;
 pub mod evidence;
 pub mod frame;
 pub mod id;
