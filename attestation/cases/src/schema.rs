@@ -111,6 +111,10 @@ pub struct Case {
     /// Which of the document's `anchors` and `tpm_anchors` hold in this case; all without this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchors: Option<Vec<String>>,
+    /// Fields of the statement that the evidence is over; with it the whole appraisal of a vault is run, without it
+    /// the checks that the default policy names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introduction: Option<Introduction>,
     /// What the TPM answered to a MakeCredential challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
@@ -120,6 +124,25 @@ pub struct Case {
     /// Facts read from the evidence, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<serde_json::Value>,
+}
+
+/// The fields of an agent's statement, hexadecimal but for the role. Its pre-image is
+/// `"vouchsafe/1/introduction" || LV(challenge) || LV(offer_digest) || LV(identity_spki) || LV(role) || LV(vault_id)`,
+/// where `LV(x)` is a 4-byte big-endian length and the bytes; SHA-512 of it is REPORT_DATA, SHA-256 the qualifying data
+/// of a quote.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Introduction {
+    /// Challenge of the verifier.
+    pub challenge: String,
+    /// SHA-256 of the offer, 32 bytes.
+    pub offer_digest: String,
+    /// Key that is introduced.
+    pub identity_spki: String,
+    /// Role that is asked for, as text.
+    pub role: String,
+    /// Vault: class byte and 32 bytes of digest.
+    pub vault_id: String,
 }
 
 /// A MakeCredential challenge as the verifier remembers it (hexadecimal).

@@ -132,8 +132,7 @@ fn encode(key: &PublicKey) -> Vec<u8> {
 
 /// r and s as little-endian numbers, then zeros.
 fn sign(key: &SecretKey, message: &[u8]) -> Result<Vec<u8>, IdKeyError> {
-    let signature: Signature =
-        SigningKey::from(key).try_sign(message).map_err(|_| IdKeyError::Signature)?;
+    let signature: Signature = SigningKey::from(key).try_sign(message).map_err(|_| IdKeyError::Signature)?;
     let (r, s) = signature.split_bytes();
     let mut bytes = little_endian(&r);
     bytes.extend(little_endian(&s));

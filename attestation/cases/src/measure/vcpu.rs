@@ -17,7 +17,9 @@ pub struct CpuModel(CpuType);
 
 /// No such model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such processor; known are EPYC, EPYC-v1 to -v4, EPYC-IBPB, EPYC-Rome, -Milan, -Genoa, -Turin and their versions")]
+#[error(
+    "no such processor; known are EPYC, EPYC-v1 to -v4, EPYC-IBPB, EPYC-Rome, -Milan, -Genoa, -Turin and their versions"
+)]
 pub struct UnknownCpuModel;
 
 impl FromStr for CpuModel {
@@ -76,8 +78,12 @@ impl FromStr for Vmm {
 
 /// Offsets in a save area (AMD64 Architecture Programmer's Manual, volume 2, table B-4), and what Google sets there:
 /// G_PAT, RDX, MXCSR, x87 control word.
-const GCE: [(usize, &[u8]); 4] =
-    [(0x268, &0x0007_0106u64.to_le_bytes()), (0x310, &0x600u64.to_le_bytes()), (0x408, &[0; 4]), (0x410, &[0; 2])];
+const GCE: [(usize, &[u8]); 4] = [
+    (0x268, &0x0007_0106u64.to_le_bytes()),
+    (0x310, &0x600u64.to_le_bytes()),
+    (0x408, &[0; 4]),
+    (0x410, &[0; 2]),
+];
 
 /// The pages of the processors' save areas, in their order.
 pub(super) fn save_areas(

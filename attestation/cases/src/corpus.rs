@@ -1,0 +1,36 @@
+//! A corpus of bad evidence, with good evidence among it: from this project's own test PKI and a seed, fully signed
+//! where the defect allows. Each case is right evidence with one change, and the code of the rule that must refuse it.
+//!
+//! The same seed gives the same bytes. A file here holds the cases of one idea; adding a case is a line or two.
+
+mod add;
+mod readme;
+mod snp;
+mod world;
+
+use vouchsafe_simulation::SimulationError;
+
+use crate::suite::Suite;
+
+use add::Cases;
+use world::World;
+
+/// Name of the description that goes with a written corpus.
+pub const README: &str = "README.md";
+
+/// Makes the corpus of a seed.
+///
+/// # Errors
+/// [`SimulationError`]: a key or certificate could not be made.
+pub fn generate(seed: u64) -> Result<Suite, SimulationError> {
+    let world = World::new(seed)?;
+    let mut cases = Cases::new(&world);
+    snp::add(&mut cases)?;
+    Ok(cases.finish())
+}
+
+/// What a person must know of a corpus: schema, codes and attacks, with counts.
+#[must_use]
+pub fn describe(suite: &Suite) -> String {
+    readme::describe(suite)
+}

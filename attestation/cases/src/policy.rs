@@ -1,0 +1,678 @@
+//! What a case asks for beside the default policy: the `policy` object of the schema, and its translation into the
+//! typed policy that the verifier decides on.
+//!
+//! The default policy is lenient, as cases are about the evidence and not about one deployment: every product, any
+//! launch digest, no floor, any platform information; no debugging, no migration agent, VMPL 0. `"strict": true`
+//! begins with what a role gets that says nothing else instead. A key that is not listed here makes a case "not
+//! supported"; it is never ignored.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use vouchsafe_attestation::snp::report::Report;
+use vouchsafe_attestation::tpm::quote::PcrValues;
+use vouchsafe_protocol::evidence::PcrValue;
+use vouchsafe_protocol::policy::{
+    AbiVersion, AkRule, AuthorKeyRule, BitRule, ChipId, ChipRule, CspName, EkRule, EventRules, Expiry,
+    GuestPolicyRules, HostDataRule, IdBlockRule, IdRule, ImaRule, LaunchDigest, MigrationAgentRule,
+    MitigationRule, PcrExpectation, PcrRule, Permission, PlatformInfoRules, Product, ReferenceValue,
+    ReportIdRule, RevocationRule, SnpAccept, SnpVtpmAccept, Tcb, TcbFloor, TcbFloors, TcbGrace, TpmAccept,
+    TpmKindRule, UserDataRule,
+};
+
+use crate::runner::pcrs::sha256;
+use crate::verdict::{Run, Stop};
+
+/// The `policy` object. Hexadecimal strings, unless another form is stated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CasePolicy {
+    /// Begin with the strict rule instead of the lenient one.
+    pub strict: bool,
+    /// POLICY bit 19 may be set.
+    pub allow_debug: bool,
+    /// SHA-1 signatures, and evidence of a SHA-1 bank alone, are accepted.
+    pub allow_sha1: bool,
+    /// Highest VMPL (default 0).
+    pub max_vmpl: Option<u8>,
+    /// Exactly this VMPL.
+    pub vmpl: Option<u8>,
+    /// Floor for REPORTED_TCB.
+    pub min_tcb: Option<TcbKeys>,
+    /// Floors by TCB.
+    pub tcb_floors: Option<FloorKeys>,
+    /// Lower floors that do until a time.
+    pub tcb_grace: Option<GraceKeys>,
+    /// Products that are accepted, by name (default: all; strict: Genoa and Turin).
+    pub products: Option<Vec<ProductName>>,
+    /// Products that have a floor (default: all that are accepted).
+    pub floors_for: Option<Vec<ProductName>>,
+    /// MEASUREMENT.
+    pub measurement: Option<Hex<48>>,
+    /// RFC 3339: when that launch digest expires, ...
+    pub measurement_expires: Option<String>,
+    /// ... and for how many seconds it still does.
+    pub measurement_grace_secs: Option<u32>,
+    /// REPORT_DATA.
+    pub report_data: Option<Hex<64>>,
+    /// HOST_DATA.
+    pub host_data: Option<Hex<32>>,
+    /// ID_KEY_DIGEST.
+    pub id_key_digest: Option<Hex<48>>,
+    /// AUTHOR_KEY_DIGEST; needs `id_key_digest`.
+    pub author_key_digest: Option<Hex<48>>,
+    /// FAMILY_ID.
+    pub family_id: Option<Hex<16>>,
+    /// IMAGE_ID.
+    pub image_id: Option<Hex<16>>,
+    /// Lowest GUEST_SVN.
+    pub min_guest_svn: Option<u32>,
+    /// REPORT_ID.
+    pub report_id: Option<Hex<32>>,
+    /// REPORT_ID_MA: `none`, `any`, or exactly this.
+    pub migration_agent: Option<String>,
+    /// Lowest report version.
+    pub min_report_version: Option<u32>,
+    /// Whether CURRENT_TCB may be ahead of COMMITTED_TCB.
+    pub provisional_firmware: Option<PermissionName>,
+    /// Whether reserved fields may be other than zero.
+    pub reserved_fields: Option<PermissionName>,
+    /// Bits of POLICY by name.
+    pub guest_policy: Option<GuestPolicyKeys>,
+    /// Bits of PLATFORM_INFO by name.
+    pub platform_info: Option<PlatformInfoKeys>,
+    /// Masks of mitigation vectors.
+    pub mitigations: Option<MitigationKeys>,
+    /// Which chips.
+    pub chip: Option<ChipKey>,
+    /// `{"max_age_secs": n}`: a revocation list must show that the intermediate is good.
+    pub revocation: Option<RevocationKeys>,
+    /// Anchor sets that may vouch for a TPM, by name.
+    pub tpm_anchors: Option<Vec<String>>,
+    /// `any`, `hardware` or `host-virtual`.
+    pub tpm_kind: Option<TpmKindKey>,
+    /// Accepted values by PCR of the SHA-256 bank, or `"events"`. The quote must select exactly these.
+    pub pcrs: Option<BTreeMap<String, PcrKey>>,
+    /// PCRs that may never have been extended.
+    pub all_zero_pcrs: Vec<u8>,
+    /// `by-certificate`, `by-credential` or `either`.
+    pub ak: Option<AkKey>,
+    /// SHA-256 digests of the SubjectPublicKeyInfos of accepted TPMs.
+    pub ek: Option<Vec<Hex<32>>>,
+    /// Whether the paravisor's report itself must be over the statement: `required`.
+    pub user_data: Option<UserDataKey>,
+    /// The log must be that of an orderly boot: separators, and nothing behind the end of boot services.
+    pub measured_boot: bool,
+    /// Rules over boot events.
+    pub events: Option<serde_json::Value>,
+    /// SHA-256 digests of files that IMA may have measured.
+    pub ima_allow: Option<Vec<Hex<32>>>,
+}
+
+/// `N` bytes in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Hex<const N: usize>(pub [u8; N]);
+
+/// Not as many bytes in hexadecimal as there should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not {wanted} bytes in hexadecimal")]
+pub struct NotHex {
+    wanted: usize,
+}
+
+impl<const N: usize> TryFrom<String> for Hex<N> {
+    type Error = NotHex;
+
+    fn try_from(text: String) -> Result<Self, NotHex> {
+        let mut bytes = [0; N];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| NotHex { wanted: N })?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A TCB; components that are left out are zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TcbKeys {
+    /// FMC (Turin).
+    pub fmc: u8,
+    /// Boot loader.
+    #[serde(alias = "boot_loader")]
+    pub bootloader: u8,
+    /// TEE.
+    pub tee: u8,
+    /// SNP firmware.
+    pub snp: u8,
+    /// Microcode.
+    #[serde(alias = "ucode")]
+    pub microcode: u8,
+}
+
+impl From<TcbKeys> for Tcb {
+    fn from(TcbKeys { fmc, bootloader, tee, snp, microcode }: TcbKeys) -> Self {
+        Self { fmc, boot_loader: bootloader, tee, snp, microcode }
+    }
+}
+
+/// A floor for each TCB; one that is left out is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "named as the fields of a report")]
+pub struct FloorKeys {
+    pub committed: TcbKeys,
+    pub current: TcbKeys,
+    pub launch: TcbKeys,
+    pub reported: TcbKeys,
+}
+
+impl From<FloorKeys> for TcbFloors {
+    fn from(FloorKeys { committed, current, launch, reported }: FloorKeys) -> Self {
+        Self {
+            committed: committed.into(),
+            current: current.into(),
+            launch: launch.into(),
+            reported: reported.into(),
+        }
+    }
+}
+
+/// Lower floors for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraceKeys {
+    /// Lower floors.
+    pub floors: FloorKeys,
+    /// RFC 3339.
+    pub until: String,
+}
+
+/// A product by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "AMD's names")]
+pub enum ProductName {
+    Milan,
+    Genoa,
+    Turin,
+}
+
+impl From<ProductName> for Product {
+    fn from(name: ProductName) -> Self {
+        match name {
+            ProductName::Milan => Self::Milan,
+            ProductName::Genoa => Self::Genoa,
+            ProductName::Turin => Self::Turin,
+        }
+    }
+}
+
+/// `allowed` or `forbidden`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "say what they are")]
+pub enum PermissionName {
+    Allowed,
+    Forbidden,
+}
+
+impl From<PermissionName> for Permission {
+    fn from(name: PermissionName) -> Self {
+        match name {
+            PermissionName::Allowed => Self::Allowed,
+            PermissionName::Forbidden => Self::Forbidden,
+        }
+    }
+}
+
+/// `any`, `forbidden` or `required`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "say what they are")]
+pub enum BitName {
+    Any,
+    Forbidden,
+    Required,
+}
+
+/// Bits of POLICY; one that is left out is as before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "named as in the typed policy")]
+pub struct GuestPolicyKeys {
+    pub min_abi: Option<[u8; 2]>,
+    pub smt: Option<BitName>,
+    pub migrate_ma: Option<BitName>,
+    pub debug: Option<BitName>,
+    pub single_socket: Option<BitName>,
+    pub cxl_allowed: Option<BitName>,
+    pub mem_aes_256_xts: Option<BitName>,
+    pub rapl_disabled: Option<BitName>,
+    pub ciphertext_hiding: Option<BitName>,
+    pub page_swap_disabled: Option<BitName>,
+}
+
+/// Bits of PLATFORM_INFO; one that is left out is as before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "named as in the typed policy")]
+pub struct PlatformInfoKeys {
+    pub smt: Option<BitName>,
+    pub tsme: Option<BitName>,
+    pub ecc: Option<BitName>,
+    pub rapl_disabled: Option<BitName>,
+    pub ciphertext_hiding: Option<BitName>,
+    pub alias_check_complete: Option<BitName>,
+    pub iommu_write_safe: Option<BitName>,
+    pub tio: Option<BitName>,
+    pub unknown_bits: Option<PermissionName>,
+}
+
+/// Masks (numbers).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "named as the vectors")]
+pub struct MitigationKeys {
+    pub launch: u64,
+    pub current: u64,
+}
+
+/// Which chips.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChipKey {
+    /// These CHIP_IDs.
+    Allow(Vec<Hex<64>>),
+    /// Any that shows its id.
+    AnyChip,
+    /// Any, even masked.
+    AnyChipEvenMasked,
+    /// VLEKs of these providers.
+    Providers(Vec<String>),
+}
+
+/// How fresh a revocation list must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationKeys {
+    /// Largest age in seconds.
+    pub max_age_secs: u32,
+}
+
+/// What kind of TPM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "named as in the typed policy")]
+pub enum TpmKindKey {
+    Any,
+    Hardware,
+    HostVirtual,
+}
+
+/// What a PCR must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum PcrKey {
+    /// `"events"`: what the log replays to.
+    Events(EventsWord),
+    /// One of these.
+    Values(Vec<Hex<32>>),
+}
+
+/// The word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "one word")]
+pub enum EventsWord {
+    Events,
+}
+
+/// How an attestation key must be shown to be a TPM's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "named as in the typed policy")]
+pub enum AkKey {
+    ByCertificate,
+    ByCredential,
+    Either,
+}
+
+/// Whether the report must be over the statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "named as in the typed policy")]
+pub enum UserDataKey {
+    NotRequired,
+    Required,
+}
+
+const PRODUCTS: [Product; 3] = [Product::Milan, Product::Genoa, Product::Turin];
+
+impl CasePolicy {
+    /// Reads the object of a case; an absent one is the default policy.
+    pub(crate) fn read(policy: Option<&serde_json::Value>) -> Run<Self> {
+        match policy {
+            None => Ok(Self::default()),
+            Some(policy) => Self::deserialize(policy).map_err(|error| {
+                Stop::not_supported(format!("the policy of the case is not understood: {error}"))
+            }),
+        }
+    }
+
+    /// Whether a masked chip id passes for that of the certificate.
+    pub(crate) fn masked(&self) -> Permission {
+        match self.chip {
+            Some(ChipKey::AnyChipEvenMasked) => Permission::Allowed,
+            _ => Permission::Forbidden,
+        }
+    }
+
+    /// The typed rule for a report. What the case does not pin is taken from the report itself.
+    pub(crate) fn snp_accept(&self, report: &Report) -> Run<SnpAccept> {
+        let products: Vec<Product> = match &self.products {
+            Some(names) => names.iter().map(|name| Product::from(*name)).collect(),
+            // Milan must be named (S10).
+            None if self.strict => vec![Product::Genoa, Product::Turin],
+            None => PRODUCTS.to_vec(),
+        };
+        let with_floor: Vec<Product> = match &self.floors_for {
+            Some(names) => names.iter().map(|name| Product::from(*name)).collect(),
+            None => products.clone(),
+        };
+        let floor = self.floor()?;
+        let tcb_floors = with_floor.into_iter().map(|product| TcbFloor { product, ..floor }).collect();
+        let measurement = self.measurement(report)?;
+        let chip = self.chip();
+        let revocation = match self.revocation {
+            Some(RevocationKeys { max_age_secs }) => RevocationRule::Checked { max_age_secs },
+            None => RevocationRule::Unchecked,
+        };
+        let mut accept = SnpAccept::strict(products, vec![measurement], tcb_floors, chip, revocation);
+        if !self.strict {
+            loosen(&mut accept);
+        }
+        self.bits(&mut accept);
+        self.values(&mut accept, report)?;
+        Ok(accept)
+    }
+
+    fn floor(&self) -> Run<TcbFloor> {
+        let mut floors = TcbFloors::from(self.tcb_floors.unwrap_or_default());
+        if let Some(least) = self.min_tcb {
+            floors.reported = least.into();
+        }
+        let grace = match &self.tcb_grace {
+            None => TcbGrace::NoGrace,
+            Some(GraceKeys { floors, until }) => {
+                TcbGrace::Until { floors: (*floors).into(), until_unix_secs: unix_secs(until)? }
+            }
+        };
+        Ok(TcbFloor { product: Product::Milan, floors, grace })
+    }
+
+    fn measurement(&self, report: &Report) -> Run<ReferenceValue<LaunchDigest>> {
+        let value = self.measurement.map_or(report.measurement, |Hex(digest)| LaunchDigest(digest));
+        let expiry = match &self.measurement_expires {
+            None => Expiry::Never,
+            Some(expires) => Expiry::At {
+                expires_unix_secs: unix_secs(expires)?,
+                grace_secs: self.measurement_grace_secs.unwrap_or(0),
+            },
+        };
+        Ok(ReferenceValue { value, expiry })
+    }
+
+    fn chip(&self) -> ChipRule {
+        match &self.chip {
+            // That CHIP_ID is the certificate's is checked with the chain, whatever the rule.
+            None | Some(ChipKey::AnyChipEvenMasked) => ChipRule::AnyChipEvenMasked,
+            Some(ChipKey::AnyChip) => ChipRule::AnyChip,
+            Some(ChipKey::Allow(chips)) => ChipRule::Allow(chips.iter().map(|Hex(id)| ChipId(*id)).collect()),
+            Some(ChipKey::Providers(names)) => {
+                ChipRule::Providers(names.iter().cloned().map(CspName).collect())
+            }
+        }
+    }
+
+    fn bits(&self, accept: &mut SnpAccept) {
+        if self.allow_debug {
+            accept.guest_policy.debug = BitRule::Any;
+        }
+        if let Some(keys) = &self.guest_policy {
+            let GuestPolicyRules {
+                min_abi,
+                smt,
+                migrate_ma,
+                debug,
+                single_socket,
+                cxl_allowed,
+                mem_aes_256_xts,
+                rapl_disabled,
+                ciphertext_hiding,
+                page_swap_disabled,
+            } = &mut accept.guest_policy;
+            if let Some([major, minor]) = keys.min_abi {
+                *min_abi = AbiVersion { major, minor };
+            }
+            set(smt, keys.smt);
+            set(migrate_ma, keys.migrate_ma);
+            set(debug, keys.debug);
+            set(single_socket, keys.single_socket);
+            set(cxl_allowed, keys.cxl_allowed);
+            set(mem_aes_256_xts, keys.mem_aes_256_xts);
+            set(rapl_disabled, keys.rapl_disabled);
+            set(ciphertext_hiding, keys.ciphertext_hiding);
+            set(page_swap_disabled, keys.page_swap_disabled);
+        }
+        if let Some(keys) = &self.platform_info {
+            let PlatformInfoRules {
+                smt,
+                tsme,
+                ecc,
+                rapl_disabled,
+                ciphertext_hiding,
+                alias_check_complete,
+                iommu_write_safe,
+                tio,
+                unknown_bits,
+            } = &mut accept.platform_info;
+            set(smt, keys.smt);
+            set(tsme, keys.tsme);
+            set(ecc, keys.ecc);
+            set(rapl_disabled, keys.rapl_disabled);
+            set(ciphertext_hiding, keys.ciphertext_hiding);
+            set(alias_check_complete, keys.alias_check_complete);
+            set(iommu_write_safe, keys.iommu_write_safe);
+            set(tio, keys.tio);
+            if let Some(name) = keys.unknown_bits {
+                *unknown_bits = name.into();
+            }
+        }
+    }
+
+    fn values(&self, accept: &mut SnpAccept, report: &Report) -> Run<()> {
+        if let Some(MitigationKeys { launch, current }) = self.mitigations {
+            accept.mitigations = MitigationRule { launch, current };
+        }
+        accept.vmpl = match (self.vmpl, self.max_vmpl.unwrap_or(0)) {
+            (Some(exactly), _) => exactly,
+            // Any level up to the highest allowed: the one the report claims, if it is not above that.
+            (None, highest) => u8::try_from(report.vmpl).map_or(highest, |vmpl| vmpl.min(highest)),
+        };
+        if let Some(Hex(bytes)) = self.host_data {
+            accept.host_data = HostDataRule::Exactly(bytes);
+        }
+        let digests = |pin: Option<Hex<48>>| pin.map(|Hex(digest)| vec![LaunchDigest(digest)]);
+        match (digests(self.id_key_digest), digests(self.author_key_digest)) {
+            (None, None) => {}
+            (None, Some(_)) => return Err(Stop::not_supported("author_key_digest needs id_key_digest")),
+            (Some(id_keys), authors) => {
+                let author = authors.map_or(AuthorKeyRule::AnyAuthor, AuthorKeyRule::OneOf);
+                accept.id_block = IdBlockRule::SignedBy { id_keys, author };
+            }
+        }
+        if let Some(Hex(id)) = self.family_id {
+            accept.family_id = IdRule::Exactly(id);
+        }
+        if let Some(Hex(id)) = self.image_id {
+            accept.image_id = IdRule::Exactly(id);
+        }
+        if let Some(least) = self.min_guest_svn {
+            accept.min_guest_svn = least;
+        }
+        if let Some(Hex(id)) = self.report_id {
+            accept.report_id = ReportIdRule::Exactly(id);
+        }
+        accept.migration_agent = match self.migration_agent.as_deref() {
+            None => accept.migration_agent,
+            Some("any") => MigrationAgentRule::AnyMigrationAgent,
+            Some("none") => MigrationAgentRule::NoMigrationAgent,
+            Some(id) => {
+                let Hex(id) = Hex::try_from(id.to_owned())
+                    .map_err(|_| Stop::not_supported("migration_agent is not 'any', 'none' or 32 bytes"))?;
+                MigrationAgentRule::Exactly(id)
+            }
+        };
+        if let Some(least) = self.min_report_version {
+            accept.min_report_version = least;
+        }
+        if let Some(name) = self.provisional_firmware {
+            accept.provisional_firmware = name.into();
+        }
+        if let Some(name) = self.reserved_fields {
+            accept.reserved_fields = name.into();
+        }
+        Ok(())
+    }
+}
+
+/// `any`, `hardware` or `host-virtual`, and so on: a name of the schema for a value of the typed policy.
+macro_rules! named {
+    ($name:ty => $value:ty { $($variant:ident),* $(,)? }) => {
+        impl From<$name> for $value {
+            fn from(name: $name) -> Self {
+                match name {
+                    $(<$name>::$variant => Self::$variant,)*
+                }
+            }
+        }
+    };
+}
+
+named!(TpmKindKey => TpmKindRule { Any, Hardware, HostVirtual });
+named!(AkKey => AkRule { ByCertificate, ByCredential, Either });
+named!(UserDataKey => UserDataRule { NotRequired, Required });
+
+impl CasePolicy {
+    /// The typed rule for a quote. PCRs that the case does not pin are taken from the values beside the quote.
+    pub(crate) fn tpm_accept(&self, values: &PcrValues) -> Run<TpmAccept> {
+        let names = self.tpm_anchors.clone().unwrap_or_default();
+        let anchors = names
+            .iter()
+            .map(|name| {
+                name.parse().map_err(|_| Stop::not_supported(format!("'{name}' cannot name anchors")))
+            })
+            .collect::<Run<_>>()?;
+        Ok(TpmAccept {
+            anchors,
+            kind: self.tpm_kind.map_or(TpmKindRule::Any, TpmKindRule::from),
+            pcrs: self.pcr_rules(values)?,
+            events: self.event_rules()?,
+            ima: self.ima_rule(),
+            ak: self.ak.map_or(AkRule::Either, AkRule::from),
+            ek: match &self.ek {
+                None => EkRule::AnyTpm,
+                Some(digests) => EkRule::Allow(digests.iter().map(|Hex(digest)| *digest).collect()),
+            },
+        })
+    }
+
+    /// The typed rule for a paravisor's report and its quote.
+    pub(crate) fn snp_vtpm_accept(&self, report: &Report, values: &PcrValues) -> Run<SnpVtpmAccept> {
+        Ok(SnpVtpmAccept {
+            snp: self.snp_accept(report)?,
+            pcrs: self.pcr_rules(values)?,
+            events: self.event_rules()?,
+            ima: self.ima_rule(),
+            user_data: self.user_data.map_or(UserDataRule::NotRequired, UserDataRule::from),
+        })
+    }
+
+    fn pcr_rules(&self, values: &PcrValues) -> Run<Vec<PcrRule>> {
+        let lasting = |digest: [u8; 32]| ReferenceValue::lasting(digest);
+        let all_zero = |index: &u8| match self.all_zero_pcrs.contains(index) {
+            true => Permission::Allowed,
+            false => Permission::Forbidden,
+        };
+        let mut rules = match &self.pcrs {
+            None => sha256(values)
+                .into_iter()
+                .map(|PcrValue { index, value }| PcrRule {
+                    index,
+                    expected: PcrExpectation::Values(vec![lasting(value)]),
+                    all_zero: all_zero(&index),
+                })
+                .collect(),
+            Some(pcrs) => pcrs
+                .iter()
+                .map(|(index, key)| {
+                    let index =
+                        index.parse().map_err(|_| Stop::not_supported("a PCR index is not a number"))?;
+                    let expected = match key {
+                        PcrKey::Events(EventsWord::Events) => PcrExpectation::Events,
+                        PcrKey::Values(values) => {
+                            PcrExpectation::Values(values.iter().map(|Hex(value)| lasting(*value)).collect())
+                        }
+                    };
+                    Ok(PcrRule { index, expected, all_zero: all_zero(&index) })
+                })
+                .collect::<Run<Vec<_>>>()?,
+        };
+        rules.sort_by_key(|rule| rule.index);
+        Ok(rules)
+    }
+
+    fn event_rules(&self) -> Run<EventRules> {
+        match &self.events {
+            None => Ok(EventRules::default()),
+            Some(rules) => EventRules::deserialize(rules).map_err(|error| {
+                Stop::not_supported(format!("the event rules of the case are not understood: {error}"))
+            }),
+        }
+    }
+
+    fn ima_rule(&self) -> ImaRule {
+        match &self.ima_allow {
+            None => ImaRule::NotRequired,
+            Some(digests) => ImaRule::AllowList(digests.iter().map(|Hex(digest)| *digest).collect()),
+        }
+    }
+}
+
+/// From the strict rule to the default policy of the schema.
+fn loosen(accept: &mut SnpAccept) {
+    accept.provisional_firmware = Permission::Allowed;
+    accept.platform_info.alias_check_complete = BitRule::Any;
+    accept.platform_info.unknown_bits = Permission::Allowed;
+    accept.min_report_version = 2;
+    accept.migration_agent = MigrationAgentRule::AnyMigrationAgent;
+    accept.reserved_fields = Permission::Allowed;
+}
+
+fn set(rule: &mut BitRule, name: Option<BitName>) {
+    *rule = match name {
+        None => return,
+        Some(BitName::Any) => BitRule::Any,
+        Some(BitName::Forbidden) => BitRule::Forbidden,
+        Some(BitName::Required) => BitRule::Required,
+    };
+}
+
+/// RFC 3339 to seconds since 1970.
+fn unix_secs(text: &str) -> Run<u64> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .ok()
+        .and_then(|time| u64::try_from(time.unix_timestamp()).ok())
+        .ok_or_else(|| Stop::not_supported(format!("'{text}' is not an RFC 3339 time")))
+}

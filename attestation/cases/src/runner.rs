@@ -1,0 +1,154 @@
+//! Puts cases to the verifier. Every verdict comes from rules of `vouchsafe-attestation`; this only reads the schema,
+//! hands over the files and reports what came back. By kind and content, never by name.
+
+mod anchors;
+mod azure;
+mod chain;
+mod claims;
+pub(crate) mod launch;
+mod log;
+pub(crate) mod pcrs;
+mod quote;
+mod snp;
+mod statement;
+
+use vouchsafe_attestation::TrustAnchors;
+
+use crate::policy::CasePolicy;
+use crate::schema::{Case, Files};
+use crate::suite::Suite;
+use crate::verdict::{Run, Stop, Verdict};
+
+/// Kinds that are verified.
+pub const KINDS: [&str; 14] = [
+    "ak-chain",
+    "azure-snp",
+    "crl",
+    "ek-chain",
+    "event-log",
+    "hcl-parse",
+    "ima-parse",
+    "launch-digest",
+    "log-parse",
+    "quote-parse",
+    "snp-parse",
+    "snp-report",
+    "tpm-quote",
+    "vek-chain",
+];
+
+/// A suite whose anchors were read once.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    suite: &'a Suite,
+    anchors: Run<TrustAnchors>,
+}
+
+/// One case while it is looked at.
+pub(crate) struct Running<'a> {
+    pub(crate) suite: &'a Suite,
+    pub(crate) case: &'a Case,
+    pub(crate) files: &'a Files,
+    pub(crate) policy: CasePolicy,
+    pub(crate) anchors: &'a TrustAnchors,
+}
+
+/// The verdict on one case of a suite. [`Runner`] is faster for many.
+#[must_use]
+pub fn run(suite: &Suite, case: &Case) -> Verdict {
+    Runner::new(suite).run(case)
+}
+
+impl<'a> Runner<'a> {
+    /// Reads the anchors of a suite. Those that cannot be used refuse each case that needs them.
+    #[must_use]
+    pub fn new(suite: &'a Suite) -> Self {
+        Self { suite, anchors: anchors::of(suite, None) }
+    }
+
+    /// The verdict on a case, with its files as the suite has them.
+    #[must_use]
+    pub fn run(&self, case: &Case) -> Verdict {
+        self.run_with(case, &self.suite.files_of(case))
+    }
+
+    /// The verdict on a case with other files: those of a mutation.
+    #[must_use]
+    pub fn run_with(&self, case: &Case, files: &Files) -> Verdict {
+        self.try_run(case, files).into()
+    }
+
+    fn try_run(&self, case: &Case, files: &Files) -> Run {
+        let policy = CasePolicy::read(case.policy.as_ref())?;
+        let own;
+        let anchors = match (&case.anchors, &self.anchors) {
+            (Some(names), _) => {
+                own = anchors::of(self.suite, Some(names))?;
+                &own
+            }
+            (None, Ok(anchors)) => anchors,
+            (None, Err(stop)) => return Err(stop.clone()),
+        };
+        let running = Running { suite: self.suite, case, files, policy, anchors };
+        match case.kind.as_str() {
+            "ak-chain" => chain::attestation(&running),
+            "azure-snp" => azure::check(&running),
+            "crl" => snp::check_crl(&running),
+            "ek-chain" => chain::endorsement(&running),
+            "event-log" => log::check(&running),
+            "hcl-parse" => azure::parse(&running),
+            "ima-parse" => log::parse_ima(&running),
+            "launch-digest" => launch::check(&running),
+            "log-parse" => log::parse(&running),
+            "quote-parse" => quote::parse(&running),
+            "snp-parse" => snp::parse(&running),
+            "snp-report" => snp::check(&running),
+            "tpm-quote" => quote::check(&running),
+            "vek-chain" => snp::check_vek_chain(&running),
+            kind => Err(Stop::not_supported(format!("kind '{kind}' is not verified in this version"))),
+        }
+    }
+}
+
+impl Running<'_> {
+    /// A file that the kind needs.
+    pub(crate) fn file(&self, part: &str) -> Run<&[u8]> {
+        self.files.get(part).map(Vec::as_slice).ok_or_else(|| Stop::missing(part))
+    }
+
+    /// DER of a certificate, key or list that the kind needs.
+    pub(crate) fn der(&self, part: &str) -> Run<Vec<u8>> {
+        crate::pem::to_der(self.file(part)?).map_err(|_| Stop::malformed(part))
+    }
+
+    /// DER of one that may be absent.
+    pub(crate) fn optional_der(&self, part: &str) -> Run<Option<Vec<u8>>> {
+        self.files.contains_key(part).then(|| self.der(part)).transpose()
+    }
+
+    /// DER of `part1`, `part2`, ... in this order.
+    pub(crate) fn numbered_der(&self, part: &str) -> Run<Vec<Vec<u8>>> {
+        (1..)
+            .map(|number| format!("{part}{number}"))
+            .take_while(|name| self.files.contains_key(name))
+            .map(|name| self.der(&name))
+            .collect()
+    }
+
+    /// Verification time in seconds since 1970.
+    pub(crate) fn at(&self) -> Run<i64> {
+        self.case
+            .at_unix_secs()
+            .ok_or_else(|| Stop::not_supported("the case has no verification time in RFC 3339"))
+    }
+
+    /// The same where a time before 1970 makes no sense.
+    pub(crate) fn now(&self) -> Run<u64> {
+        u64::try_from(self.at()?).map_err(|_| Stop::not_supported("the verification time is before 1970"))
+    }
+
+    /// Bytes that the case states in hexadecimal.
+    pub(crate) fn hex(&self, text: &str, what: &str) -> Run<Vec<u8>> {
+        hex::decode(text).map_err(|_| Stop::not_supported(format!("{what} is not hexadecimal")))
+    }
+}

@@ -1,0 +1,34 @@
+//! The statement that evidence is over, where a case states its fields.
+
+use vouchsafe_attestation::StatementPreimage;
+use vouchsafe_attestation::statement::introduction;
+use vouchsafe_protocol::id::{AnchorClass, VaultId};
+
+use super::Running;
+use crate::schema::Introduction;
+use crate::verdict::{Run, Stop};
+
+impl Running<'_> {
+    /// The statement, if the case states one.
+    pub(crate) fn statement(&self) -> Run<Option<StatementPreimage>> {
+        let Some(fields) = &self.case.introduction else { return Ok(None) };
+        let Introduction { challenge, offer_digest, identity_spki, role, vault_id } = fields;
+        let malformed = || Stop::not_supported("the introduction of the case cannot be read");
+        let offer_digest = self.hex(offer_digest, "offer_digest")?.try_into().map_err(|_| malformed())?;
+        let vault_id = self.hex(vault_id, "vault_id")?;
+        let (class, digest) = vault_id.split_first().ok_or_else(malformed)?;
+        let class = match class {
+            0 => AnchorClass::Hardware,
+            1 => AnchorClass::Simulated,
+            _ => return Err(malformed()),
+        };
+        let vault = VaultId { class, digest: digest.try_into().map_err(|_| malformed())? };
+        Ok(Some(introduction(
+            &self.hex(challenge, "challenge")?,
+            &offer_digest,
+            &self.hex(identity_spki, "identity_spki")?,
+            &role.parse().map_err(|_| malformed())?,
+            &vault,
+        )))
+    }
+}
