@@ -19,9 +19,10 @@ use crate::azure::appraisal::{SnpVtpmClaims, appraise_snp_vtpm};
 use crate::cache::ChainCache;
 use crate::collateral::Collateral;
 use crate::error::AppraisalError;
-use crate::snp::report::{Report, SigningKey};
-use crate::snp::rules::{self as snp_rules, Claimed, Warning};
-use crate::snp::verify::ReadReport;
+use crate::snp::report::{Mitigations, SigningKey};
+use crate::snp::rules::{self as snp_rules, Claimed, SnpRuleError, Warning};
+use crate::snp::vek::VekClaims;
+use crate::snp::verify::{ReadReport, VerifiedReport};
 use crate::statement::StatementPreimage;
 use crate::tpm::ak::{AttestationKey, parse_ak};
 use crate::tpm::attest::{ClockInfo, Quote};
@@ -127,14 +128,40 @@ pub enum Claims {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnpClaims {
     /// MEASUREMENT.
+    /// VERSION.
+    pub version: u32,
     pub measurement: LaunchDigest,
     /// REPORTED_TCB.
+    /// CHIP_ID; all zero if masked, or with a VLEK.
+    pub chip: ChipId,
+    /// Cloud provider that the VLEK names; `None` for a VCEK.
+    pub provider: Option<String>,
     pub reported_tcb: Tcb,
     /// HOST_DATA.
+    /// COMMITTED_TCB.
+    pub committed_tcb: Tcb,
+    /// CURRENT_TCB.
+    pub current_tcb: Tcb,
+    /// LAUNCH_TCB.
+    pub launch_tcb: Tcb,
+    /// Mitigation vectors, from version 5.
+    pub mitigations: Option<Mitigations>,
     pub host_data: [u8; 32],
     /// GUEST_SVN.
+    /// FAMILY_ID.
+    pub family_id: [u8; 16],
+    /// IMAGE_ID.
+    pub image_id: [u8; 16],
     pub guest_svn: u32,
     /// POLICY.
+    /// ID_KEY_DIGEST; all zero without an ID block.
+    pub id_key_digest: [u8; 48],
+    /// AUTHOR_KEY_DIGEST, if AUTHOR_KEY_EN says that there is one.
+    pub author_key_digest: Option<[u8; 48]>,
+    /// REPORT_ID.
+    pub report_id: [u8; 32],
+    /// REPORT_ID_MA; all ones without a migration agent.
+    pub report_id_ma: [u8; 32],
     pub policy: u64,
     /// PLATFORM_INFO.
     pub platform_info: u64,
@@ -159,7 +186,7 @@ pub struct TpmClaims {
 ///
 /// Steps, cheap ones first: 1. lengths, versions, structure of report or quote; 2. the statement, whole, and only
 /// then the structure of certificates; 3. the rules, on claims
-/// that are not verified yet; 4. chains and signatures. TPM evidence needs proof that its very key is resident.
+/// that are not verified yet; 4. chains and signatures; 5. for a report, revocation. TPM evidence needs proof that its very key is resident.
 ///
 /// # Errors
 /// [`AppraisalError`]; where several rules of the evidence's kind refuse it, the refusal that got furthest.
@@ -259,23 +286,27 @@ fn appraise_snp(
     context: Context<'_>,
     cache: &mut ChainCache,
 ) -> Result<Appraisal, AppraisalError> {
-    let Context { anchors, collateral: _, now_unix_secs: now } = context;
+    let Context { anchors, collateral, now_unix_secs: now } = context;
     // Step 1.
     let read = ReadReport::read(evidence).map_err(AppraisalError::Snp)?;
     // Step 2. Before the certificates are hashed and parsed: junk is refused for the price of one SHA-512.
     if read.report().report_data != question.statement.snp_report_data() {
         return Err(AppraisalError::Statement);
     }
-    let read = read.with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
+    let read = read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3. The product is the one the certificate claims; `verify` compares it with CPUID.
-    let claimed = Claimed { report: read.report(), product: read.vek().product, provider: None };
-    let accepted =
-        first_accepting(rules, |accept| snp_rules::check(claimed, accept, now), |error| error.step())?
-            .map_err(AppraisalError::SnpRule)?;
-    // Step 4.
+    let VekClaims { product, provider, .. } = read.vek();
+    let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
+    let (accepted, others) = accepting(rules, |accept| snp_rules::check(claimed, accept, now))?;
+    // Step 4. If the chip is masked, every accepting rule accepts that.
     let masked = masked_chip(&accepted.rule.chip);
     let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
     let (report, product) = (verified.report(), verified.product());
+    // Step 5. Rules differ in what they ask of revocation; any one suffices.
+    let accepted = first_ok(accepted, others, |accepted| {
+        verified.check_revocation(accepted.rule.revocation, anchors.amd(), seconds(now), cache)
+    })
+    .map_err(AppraisalError::Snp)?;
     Ok(Appraisal {
         class: match report.signing_key {
             SigningKey::Vcek => PlatformClass::SnpVcek { product },
@@ -286,11 +317,38 @@ fn appraise_snp(
         platform_id: PlatformId::Chip(report.chip_id),
         rule: accepted.index,
         warnings: accepted.warnings,
-        claims: Claims::Snp(Box::new(snp_claims(report, product))),
+        claims: Claims::Snp(Box::new(snp_claims(&verified))),
     })
 }
 
 /// Whether a rule accepts reports that do not show their chip.
+/// The first rule whose check accepts, and the others that do; or the refusal of the rule that got furthest.
+fn accepting<'a>(
+    rules: &[(usize, &'a SnpAccept)],
+    check: impl Fn(&SnpAccept) -> Result<Vec<Warning>, SnpRuleError>,
+) -> Result<(Accepted<'a, SnpAccept>, Vec<Accepted<'a, SnpAccept>>), AppraisalError> {
+    let first = first_accepting(rules, &check, |error| error.step())?.map_err(AppraisalError::SnpRule)?;
+    let later = rules.iter().filter(|(index, _)| *index > first.index);
+    let others = later
+        .filter_map(|(index, rule)| {
+            check(rule).ok().map(|warnings| Accepted { index: *index, rule: *rule, warnings })
+        })
+        .collect();
+    Ok((first, others))
+}
+
+/// The first that passes a check, or what was wrong with the very first.
+pub(crate) fn first_ok<T, E>(
+    first: T,
+    others: Vec<T>,
+    mut check: impl FnMut(&T) -> Result<(), E>,
+) -> Result<T, E> {
+    match check(&first) {
+        Ok(()) => Ok(first),
+        Err(refusal) => others.into_iter().find(|other| check(other).is_ok()).ok_or(refusal),
+    }
+}
+
 pub(crate) fn masked_chip(rule: &ChipRule) -> Permission {
     match rule {
         ChipRule::AnyChipEvenMasked => Permission::Allowed,
@@ -298,13 +356,27 @@ pub(crate) fn masked_chip(rule: &ChipRule) -> Permission {
     }
 }
 
-pub(crate) fn snp_claims(report: &Report, product: Product) -> SnpClaims {
+pub(crate) fn snp_claims(verified: &VerifiedReport<'_>) -> SnpClaims {
+    let (report, product) = (verified.report(), verified.product());
     SnpClaims {
         measurement: report.measurement,
+        version: report.version,
         reported_tcb: report.reported_tcb.components(product),
+        chip: report.chip_id,
+        provider: verified.provider().map(str::to_owned),
         host_data: report.host_data,
+        committed_tcb: report.committed_tcb.components(product),
+        current_tcb: report.current_tcb.components(product),
+        launch_tcb: report.launch_tcb.components(product),
+        mitigations: report.mitigations,
         guest_svn: report.guest_svn,
+        family_id: report.family_id,
+        image_id: report.image_id,
         policy: report.policy,
+        id_key_digest: report.id_key_digest,
+        author_key_digest: report.author_key_enabled.then_some(report.author_key_digest),
+        report_id: report.report_id,
+        report_id_ma: report.report_id_ma,
         platform_info: report.platform_info,
         vmpl: report.vmpl,
     }

@@ -1,26 +1,32 @@
-//! Verified VEK chains, kept so that the next report of the same machine costs one signature, not three.
+//! What was verified before, kept so that the next report of the same machine costs one signature, not three or four.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
+use crate::snp::crl::RevocationList;
 use crate::snp::vek::VekClaims;
 use crate::x509::Validity;
 
 /// Chains kept; one per machine and TCB. An entry is under 1 KiB.
 const CHAINS: usize = 4096;
+/// Revocation lists kept: some per product. Only what a root signed gets in; an entry is at most 256 KiB.
+const LISTS: usize = 8;
 
-/// A bounded set of chains that were verified, by the hash of everything that went into verifying them: VEK,
-/// intermediate and roots. Dates are checked again at every use. The oldest entry makes room for a new one.
+/// A bounded set of chains and revocation lists that were verified, by the hash of everything that went into verifying
+/// them. Dates and revocation are checked again at every use. The oldest entry makes room for a new one.
 #[derive(Debug, Default)]
 pub struct ChainCache {
-    chains: HashMap<[u8; 32], VerifiedVek>,
-    order: VecDeque<[u8; 32]>,
+    chains: Bounded<VerifiedVek>,
+    lists: Bounded<RevocationList>,
 }
 
-/// The claims of a VEK whose chain holds, and the dates it holds for.
-#[derive(Clone, Debug)]
+/// The claims of a VEK whose chain holds, the dates it holds for, and what a revocation list would name.
+#[derive(Debug)]
 pub(crate) struct VerifiedVek {
     pub(crate) claims: VekClaims,
     pub(crate) validity: Validity,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) issuer_serial: Vec<u8>,
 }
 
 impl ChainCache {
@@ -33,27 +39,53 @@ impl ChainCache {
     /// Number of chains.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.chains.len()
+        self.chains.by_key.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no chain.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.chains.is_empty()
+        self.chains.by_key.is_empty()
     }
 
-    pub(crate) fn get(&self, key: &[u8; 32]) -> Option<&VerifiedVek> {
-        self.chains.get(key)
+    pub(crate) fn chain(&self, key: &[u8; 32]) -> Option<Arc<VerifiedVek>> {
+        self.chains.by_key.get(key).cloned()
     }
 
-    pub(crate) fn insert(&mut self, key: [u8; 32], chain: VerifiedVek) {
-        if self.chains.insert(key, chain).is_none() {
+    pub(crate) fn insert_chain(&mut self, key: [u8; 32], chain: Arc<VerifiedVek>) {
+        self.chains.insert(key, chain, CHAINS);
+    }
+
+    pub(crate) fn list(&self, key: &[u8; 32]) -> Option<Arc<RevocationList>> {
+        self.lists.by_key.get(key).cloned()
+    }
+
+    pub(crate) fn insert_list(&mut self, key: [u8; 32], list: Arc<RevocationList>) {
+        self.lists.insert(key, list, LISTS);
+    }
+}
+
+#[derive(Debug)]
+struct Bounded<T> {
+    by_key: HashMap<[u8; 32], Arc<T>>,
+    order: VecDeque<[u8; 32]>,
+}
+
+impl<T> Default for Bounded<T> {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<T> Bounded<T> {
+    fn insert(&mut self, key: [u8; 32], value: Arc<T>, most: usize) {
+        if self.by_key.insert(key, value).is_none() {
             self.order.push_back(key);
         }
-        if self.order.len() > CHAINS
+        if self.order.len() > most
             && let Some(oldest) = self.order.pop_front()
         {
-            self.chains.remove(&oldest);
+            self.by_key.remove(&oldest);
         }
     }
 }
@@ -61,35 +93,22 @@ impl ChainCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snp::report::SigningKey;
-    use crate::snp::tcb::RawTcb;
-    use vouchsafe_protocol::policy::Product;
 
     #[test]
-    fn the_cache_is_bounded_and_drops_the_oldest() {
-        let chain = VerifiedVek {
-            claims: VekClaims {
-                kind: SigningKey::Vcek,
-                product: Product::Genoa,
-                tcb: RawTcb([0; 8]),
-                chip_id: [0; 64],
-                point: Vec::new(),
-            },
-            validity: Validity { not_before: 0, not_after: 1 },
-        };
-        let mut cache = ChainCache::new();
+    fn it_is_bounded_and_drops_the_oldest() {
+        let mut kept = Bounded::default();
         let key = |n: usize| {
             let mut key = [0; 32];
             key[..8].copy_from_slice(&n.to_be_bytes());
             key
         };
         for n in 0..CHAINS + 10 {
-            cache.insert(key(n), chain.clone());
-            cache.insert(key(n), chain.clone());
+            kept.insert(key(n), Arc::new(n), CHAINS);
+            kept.insert(key(n), Arc::new(n), CHAINS);
         }
-        assert_eq!(cache.len(), CHAINS);
-        assert_eq!(cache.order.len(), CHAINS);
-        assert!(cache.get(&key(9)).is_none());
-        assert!(cache.get(&key(10)).is_some());
+        assert_eq!(kept.by_key.len(), CHAINS);
+        assert_eq!(kept.order.len(), CHAINS);
+        assert!(!kept.by_key.contains_key(&key(9)));
+        assert!(kept.by_key.contains_key(&key(10)));
     }
 }

@@ -24,7 +24,7 @@ pub use appraisal::{
     Appraisal, Claims, Context, PlatformClass, PlatformId, Residency, SnpClaims, TpmClaims, appraise, appraise_vault,
 };
 pub use cache::ChainCache;
-pub use collateral::Collateral;
+pub use collateral::{Added, Collateral, CollateralError};
 pub use error::AppraisalError;
 pub use statement::{Statement, StatementPreimage};
 pub use tpm::ak::{AkError, AttestationKey, parse_ak};

@@ -9,6 +9,6 @@ mod certificate;
 mod chain;
 
 pub use certificate::{Certificate, CertificateError, Extension, KeyUsage, Validity, parse_spki};
-pub(crate) use certificate::{rsa_spki, without_leading_zeros};
+pub(crate) use certificate::{rsa_spki, signature_scheme, without_leading_zeros};
 pub(crate) use chain::check_dates;
 pub use chain::{ChainError, VerifiedChain, verify_chain};

@@ -40,6 +40,14 @@ impl Default for Validity {
     }
 }
 
+impl Validity {
+    /// 365 days, as a VLEK's.
+    #[must_use]
+    pub fn year_from(not_before: u64) -> Self {
+        Self { not_before, not_after: not_before + 365 * 24 * 60 * 60 }
+    }
+}
+
 /// An extension below 1.3.6.1.4.1.3704.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AmdExtensionValue {
@@ -89,20 +97,36 @@ impl VekSpec {
         }
     }
 
-    /// A right one for a cloud provider.
+    /// A right one for the cloud provider [`Self::PROVIDER`], valid for the year from 2025-07-01.
     #[must_use]
     pub fn vlek(product: Product, tcb: Tcb) -> Self {
         let mut extensions = amd_extensions(product, tcb);
-        extensions.push(AmdExtensionValue { suffix: "5".to_owned(), value: ia5("CN=simulated-cloud") });
+        extensions.push(AmdExtensionValue { suffix: "5".to_owned(), value: ia5(Self::PROVIDER) });
         Self {
             kind: VekKind::Vlek,
             subject: "SEV-VLEK".to_owned(),
             extensions,
-            validity: Validity::default(),
+            validity: Validity::year_from(1_751_328_000),
             product,
             tcb,
             chip_id: [0; 64],
         }
+    }
+
+    /// The provider of [`Self::vlek`].
+    pub const PROVIDER: &str = "CN=simulated-cloud";
+
+    /// The same for another cloud provider.
+    #[must_use]
+    pub fn with_provider(self, name: &str) -> Self {
+        self.with_extension("5", Some(ia5(name)))
+    }
+
+    /// The same with other dates.
+    #[must_use]
+    pub fn valid(mut self, validity: Validity) -> Self {
+        self.validity = validity;
+        self
     }
 
     /// Replaces the value of an extension, or adds it; `None` removes it.
@@ -128,7 +152,7 @@ pub(crate) fn product_name(product: Product) -> &'static str {
 fn amd_extensions(product: Product, tcb: Tcb) -> Vec<AmdExtensionValue> {
     let Tcb { fmc, boot_loader, tee, snp, microcode } = tcb;
     let mut values = vec![
-        ("1", integer(1)),
+        ("1", integer(u8::from(product == Product::Turin))),
         ("2", ia5(product_name(product))),
         ("3.1", integer(boot_loader)),
         ("3.2", integer(tee)),

@@ -2,17 +2,18 @@
 
 use vouchsafe_crypto::digest;
 use vouchsafe_crypto::verify::PublicKey;
-use vouchsafe_protocol::evidence::{PcrValue, SnpEvidence, SnpVtpmEvidence};
+use vouchsafe_protocol::evidence::{PcrValue, SnpVtpmEvidence};
 use vouchsafe_protocol::policy::{SnpVtpmAccept, UserDataRule};
 
 use super::{HclReport, VmConfiguration, VtpmError, VtpmQuote, verify_snp_vtpm};
 use crate::appraisal::{
-    Appraisal, Claims, Context, PlatformClass, PlatformId, Question, SnpClaims, masked_chip, pcr_values,
+    Appraisal, Claims, Context, PlatformClass, PlatformId, Question, SnpClaims, first_ok, masked_chip, pcr_values,
     read_quote, seconds, snp_claims,
 };
 use crate::cache::ChainCache;
 use crate::error::AppraisalError;
 use crate::snp::rules::{self as snp_rules, Claimed, SnpRuleError, Warning};
+use crate::snp::vek::VekClaims;
 use crate::snp::verify::ReadReport;
 use crate::tpm::attest::ClockInfo;
 use crate::tpm::rules::{self as tpm_rules, TpmRuleError};
@@ -41,7 +42,8 @@ pub struct SnpVtpmClaims {
 ///
 /// Steps: 1. HCL report, SNP report and quote read; 2. the quote is over the statement, and the claims are those of
 /// the report; 3. a rule accepts the report and the PCRs; 4. the SNP report is verified; 5. the claims bound to it are
-/// read, and the quote is verified by the key they name; 6. the user data are the statement, or the rule waives that.
+/// read, and the quote is verified by the key they name; 6. the user data are the statement, or the rule
+/// waives that; 7. nothing of the chain is revoked, or the rule waives that.
 ///
 /// The claims are JSON, and step 5 is the first that reads it: by then a rule has accepted the measurement of the
 /// paravisor that wrote it, and a processor of AMD's has signed its hash.
@@ -53,11 +55,10 @@ pub(crate) fn appraise_snp_vtpm(
     cache: &mut ChainCache,
 ) -> Result<Appraisal, AppraisalError> {
     let SnpVtpmEvidence { hcl_report, endorsements, quote: quote_bytes, signature, pcrs, logs: _ } = evidence;
-    let Context { anchors, collateral: _, now_unix_secs: now } = context;
+    let Context { anchors, collateral, now_unix_secs: now } = context;
     // Step 1.
     let hcl = HclReport::parse(hcl_report).map_err(AppraisalError::Hcl)?;
-    let snp = SnpEvidence { report: hcl.snp_report().to_vec(), endorsements: endorsements.clone() };
-    let read = ReadReport::read(&snp).map_err(AppraisalError::Snp)?;
+    let read = ReadReport::parse(hcl.snp_report(), endorsements).map_err(AppraisalError::Snp)?;
     let (quote, signature) = read_quote(quote_bytes, signature)?;
     // Step 2.
     let qualifying_data = question.statement.tpm_qualifying_data();
@@ -65,9 +66,10 @@ pub(crate) fn appraise_snp_vtpm(
         return Err(AppraisalError::Statement);
     }
     hcl.check_report_data(&read.report().report_data).map_err(AppraisalError::Hcl)?;
-    let read = read.with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
+    let read = read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3.
-    let claimed = Claimed { report: read.report(), product: read.vek().product, provider: None };
+    let VekClaims { product, provider, .. } = read.vek();
+    let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
     let accepting = all_accepting(rules, |accept| {
         let mut warnings = snp_rules::check(claimed, &accept.snp, now).map_err(RuleError::Snp)?;
         let more = tpm_rules::check_pcrs(&quote, pcrs, &accept.pcrs, now).map_err(RuleError::Tpm)?;
@@ -91,13 +93,18 @@ pub(crate) fn appraise_snp_vtpm(
         VtpmError::Hcl(error) => AppraisalError::Hcl(error),
         VtpmError::Quote(error) => AppraisalError::Quote(error),
     })?;
-    // Step 6.
+    // Steps 6 and 7. Rules differ in what they ask; any one suffices.
     let fresh_report = claims.user_data() == Some(&question.statement.snp_report_data());
-    let accepted = accepting
-        .all()
-        .find(|accepted| fresh_report || accepted.rule.user_data == UserDataRule::NotRequired)
-        .ok_or(AppraisalError::UserData)?;
-    let (report, product) = (verified.report(), verified.product());
+    let accepted = first_ok(accepting.first, accepting.others, |accepted| {
+        let SnpVtpmAccept { snp, user_data, .. } = accepted.rule;
+        if !fresh_report && *user_data == UserDataRule::Required {
+            return Err(AppraisalError::UserData);
+        }
+        verified
+            .check_revocation(snp.revocation, anchors.amd(), seconds(now), cache)
+            .map_err(AppraisalError::Snp)
+    })?;
+    let product = verified.product();
     let ak_digest = spki_digest(claims.ak());
     Ok(Appraisal {
         class: PlatformClass::SnpVtpm { product },
@@ -107,7 +114,7 @@ pub(crate) fn appraise_snp_vtpm(
         rule: accepted.index,
         warnings: accepted.warnings,
         claims: Claims::SnpVtpm(Box::new(SnpVtpmClaims {
-            snp: snp_claims(report, product),
+            snp: snp_claims(&verified),
             ak_digest,
             pcrs: pcrs.clone(),
             clock: quote.clock,
@@ -153,12 +160,6 @@ struct Accepted<'a> {
 struct Accepting<'a> {
     first: Accepted<'a>,
     others: Vec<Accepted<'a>>,
-}
-
-impl<'a> Accepting<'a> {
-    fn all(self) -> impl Iterator<Item = Accepted<'a>> {
-        core::iter::once(self.first).chain(self.others)
-    }
 }
 
 /// All rules that accept, in their order; or the refusal of the rule that got furthest.

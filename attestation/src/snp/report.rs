@@ -30,6 +30,9 @@ pub enum ReportError {
         /// Length in bytes.
         len: usize,
     },
+    /// MASK_CHIP_KEY says that the VCEK signs nothing, and SIGNING_KEY that it signed this.
+    #[error("report is said to be signed by a key that is masked")]
+    MaskedKey,
     /// r or s is zero, not below the order of P-384, or longer than 48 bytes.
     #[error("signature of the report is out of range")]
     SignatureRange,
@@ -48,6 +51,22 @@ pub enum ReportError {
         /// VERSION.
         version: u32,
     },
+}
+
+impl ReportError {
+    /// A stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Length { .. } => "snp.report.length",
+            Self::Version { .. } => "snp.report.version",
+            Self::Algorithm { .. } => "snp.report.algorithm",
+            Self::SigningKey { .. } => "snp.report.signing-key",
+            Self::MaskedKey => "snp.report.masked-key",
+            Self::SignatureRange => "snp.report.signature-range",
+            Self::SignatureReserved => "snp.report.signature-reserved",
+        }
+    }
 }
 
 impl From<WrongLength> for ReportError {
@@ -87,7 +106,7 @@ pub struct Report {
     pub platform_info: u64,
     /// AUTHOR_KEY_EN.
     pub author_key_enabled: bool,
-    /// MASK_CHIP_KEY.
+    /// MASK_CHIP_KEY: the VCEK signs no reports and makes no keys. Only beside a VLEK.
     pub mask_chip_key: bool,
     /// SIGNING_KEY.
     pub signing_key: SigningKey,
@@ -168,7 +187,7 @@ impl Report {
     /// they are true for `verify`.
     ///
     /// Steps: 1. exactly 1,184 bytes; 2. a known version; 3. a known signature algorithm; 4. a known signing
-    /// key; 5. r and s are 72-byte little-endian numbers in range; 6. zeros behind the signature.
+    /// key, and one that signs (MASK_CHIP_KEY clear for a VCEK); 5. r and s are 72-byte little-endian numbers in range; 6. zeros behind the signature.
     ///
     /// # Errors
     /// [`ReportError`], one variant per step.
@@ -198,6 +217,10 @@ impl Report {
             1 => SigningKey::Vlek,
             key => return Err(ReportError::SigningKey { key: u8::try_from(key).unwrap_or(u8::MAX) }),
         };
+        let mask_chip_key = flags & 2 != 0;
+        if mask_chip_key && signing_key == SigningKey::Vcek {
+            return Err(ReportError::MaskedKey);
+        }
         let mut reserved_is_zero = is_zero(at.take(4)?) && flags >> 5 == 0;
         let (report_data, measurement) = (at.array()?, LaunchDigest(at.array()?));
         let (host_data, id_key_digest, author_key_digest) = (at.array()?, at.array()?, at.array()?);
@@ -241,7 +264,7 @@ impl Report {
             current_tcb,
             platform_info,
             author_key_enabled: flags & 1 != 0,
-            mask_chip_key: flags & 2 != 0,
+            mask_chip_key,
             signing_key,
             report_data,
             measurement,

@@ -126,6 +126,10 @@ impl AmdRoots {
         self.roots.iter().find(|root| root.product == product)
     }
 
+    pub(crate) fn all(&self) -> &[Root] {
+        &self.roots
+    }
+
     pub(crate) fn digest(&self) -> &[u8; 32] {
         &self.digest
     }

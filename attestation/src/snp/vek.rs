@@ -2,11 +2,12 @@
 //! section 3). Parsed strictly; true only once the chain is verified.
 
 use vouchsafe_crypto::verify::PublicKey;
+use vouchsafe_protocol::limits::NAME_LEN;
 use vouchsafe_protocol::policy::Product;
 
 use super::report::SigningKey;
 use super::tcb::RawTcb;
-use crate::x509::{Certificate, CertificateError};
+use crate::x509::{Certificate, CertificateError, Validity};
 
 /// Why a certificate is not one of a versioned endorsement key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +21,15 @@ pub enum VekError {
         /// Which.
         extension: AmdExtension,
     },
+    /// An extension below AMD's arc that this version does not know: a component of the TCB that it would overlook.
+    #[error("certificate has an unknown extension of AMD's")]
+    UnknownExtension,
+    /// A VLEK is valid for more than a year and a day.
+    #[error("VLEK is valid for {secs} s, more than a year")]
+    Life {
+        /// From its first second to its last.
+        secs: i64,
+    },
     /// The key is not on P-384.
     #[error("endorsement key is not on P-384")]
     Key,
@@ -29,6 +39,22 @@ pub enum VekError {
     /// The product name is none that this version knows.
     #[error("certificate names an unknown product")]
     Product,
+}
+
+impl VekError {
+    /// A stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Certificate(_) => "snp.vek.certificate",
+            Self::Extension { .. } => "snp.vek.extension",
+            Self::UnknownExtension => "snp.vek.unknown-extension",
+            Self::Life { .. } => "snp.vlek.life",
+            Self::Key => "snp.vek.key",
+            Self::Kind => "snp.vek.subject",
+            Self::Product => "snp.vek.unknown-product",
+        }
+    }
 }
 
 /// AMD's extensions.
@@ -76,6 +102,27 @@ impl AmdExtension {
     }
 }
 
+/// Everything of AMD's is below this.
+const ARC: &str = "1.3.6.1.4.1.3704.1.";
+/// Most seconds that a VLEK is valid: a year (AMD 57230, section 2.3) that may be a leap year.
+const VLEK_LIFE_SECS: i64 = 366 * 24 * 60 * 60;
+
+const EXTENSIONS: [AmdExtension; 13] = [
+    AmdExtension::StructVersion,
+    AmdExtension::ProductName,
+    AmdExtension::BlSpl,
+    AmdExtension::TeeSpl,
+    AmdExtension::SnpSpl,
+    AmdExtension::Spl4,
+    AmdExtension::Spl5,
+    AmdExtension::Spl6,
+    AmdExtension::Spl7,
+    AmdExtension::UcodeSpl,
+    AmdExtension::FmcSpl,
+    AmdExtension::HwId,
+    AmdExtension::CspId,
+];
+
 /// What a VEK certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VekClaims {
@@ -87,6 +134,8 @@ pub struct VekClaims {
     pub tcb: RawTcb,
     /// CHIP_ID that a report must have: the hardware id, padded with zeros on Turin; all zero for a VLEK.
     pub chip_id: [u8; 64],
+    /// Cloud provider, as a VLEK names it; `None` for a VCEK.
+    pub provider: Option<String>,
     /// Uncompressed P-384 point, 97 bytes.
     pub point: Vec<u8>,
 }
@@ -102,25 +151,47 @@ pub struct VekCertificate {
 impl VekCertificate {
     /// Parses a DER certificate and AMD's extensions in it.
     ///
-    /// Steps: 1. a certificate; 2. the subject names the kind; 3. a known product; 4. a P-384 key; 5. every
-    /// component of the product's TCB, no other; 6. a hardware id of the product's length (VCEK) or none (VLEK).
+    /// Steps: 1. a certificate; 2. the subject names the kind; 3. no extension of AMD's that is unknown, and the
+    /// version of their structure; 4. a known product; 5. a P-384 key; 6. every component of the product's TCB, no
+    /// other; 7. a hardware id of the product's length and no provider (VCEK), or a provider and no hardware id
+    /// (VLEK); 8. a VLEK is valid for at most a year and a day.
     ///
     /// # Errors
     /// [`VekError`], one variant per step.
     pub fn parse(der: &[u8]) -> Result<Self, VekError> {
+        // Step 1.
         let certificate = Certificate::parse(der).map_err(VekError::Certificate)?;
+        // Step 2.
         let kind = match certificate.common_name() {
             Some("SEV-VCEK") => SigningKey::Vcek,
             Some("SEV-VLEK") => SigningKey::Vlek,
             _ => return Err(VekError::Kind),
         };
+        // Step 3.
+        let of_amd = certificate.extensions().iter().filter(|extension| extension.oid.starts_with(ARC));
+        for extension in of_amd {
+            if !EXTENSIONS.iter().any(|known| known.oid() == extension.oid) {
+                return Err(VekError::UnknownExtension);
+            }
+        }
+        // Step 4.
         let product = product(&certificate)?;
+        struct_version(&certificate, product)?;
+        // Step 5.
         let Some(PublicKey::P384(point)) = certificate.key().cloned() else {
             return Err(VekError::Key);
         };
+        // Steps 6 and 7.
         let tcb = tcb(&certificate, product)?;
         let chip_id = chip_id(&certificate, kind, product)?;
-        Ok(Self { claims: VekClaims { kind, product, tcb, chip_id, point }, certificate })
+        let provider = provider(&certificate, kind)?;
+        // Step 8.
+        let Validity { not_before, not_after } = certificate.validity();
+        let secs = not_after.saturating_sub(not_before);
+        if kind == SigningKey::Vlek && secs > VLEK_LIFE_SECS {
+            return Err(VekError::Life { secs });
+        }
+        Ok(Self { claims: VekClaims { kind, product, tcb, chip_id, provider, point }, certificate })
     }
 
     /// The certificate.
@@ -130,18 +201,56 @@ impl VekCertificate {
     }
 }
 
-/// An IA5String such as "Milan-B0", "Milan", "Genoa" or "Turin".
+/// An IA5String: "Milan", "Genoa" or "Turin", and perhaps a stepping, as in "Milan-B0".
 fn product(certificate: &Certificate) -> Result<Product, VekError> {
     let malformed = VekError::Extension { extension: AmdExtension::ProductName };
     let text = match certificate.extension(AmdExtension::ProductName.oid()) {
         Some([0x16, len, text @ ..]) if usize::from(*len) == text.len() && text.len() < 128 => text,
         _ => return Err(malformed),
     };
-    match text.split(|byte| *byte == b'-').next() {
-        Some(b"Milan") => Ok(Product::Milan),
-        Some(b"Genoa") => Ok(Product::Genoa),
-        Some(b"Turin") => Ok(Product::Turin),
+    let (name, stepping) = match text.iter().position(|byte| *byte == b'-') {
+        Some(at) => text.split_at(at),
+        None => (text, &[][..]),
+    };
+    let known_form = match stepping {
+        [] => true,
+        [_, letter, digit] => letter.is_ascii_uppercase() && digit.is_ascii_digit(),
+        _ => false,
+    };
+    match name {
+        b"Milan" if known_form => Ok(Product::Milan),
+        b"Genoa" if known_form => Ok(Product::Genoa),
+        b"Turin" if known_form => Ok(Product::Turin),
         _ => Err(VekError::Product),
+    }
+}
+
+/// Version of the structure of these extensions: 0, and 1 where there is an FMC.
+fn struct_version(certificate: &Certificate, product: Product) -> Result<(), VekError> {
+    let expected = match product {
+        Product::Milan | Product::Genoa => 0,
+        Product::Turin => 1,
+    };
+    if component(certificate, AmdExtension::StructVersion)? == expected {
+        Ok(())
+    } else {
+        Err(VekError::Extension { extension: AmdExtension::StructVersion })
+    }
+}
+
+/// An IA5String that only a VLEK has, such as "CN=cc-us-east-2.amazonaws.com".
+fn provider(certificate: &Certificate, kind: SigningKey) -> Result<Option<String>, VekError> {
+    let malformed = VekError::Extension { extension: AmdExtension::CspId };
+    match (kind, certificate.extension(AmdExtension::CspId.oid())) {
+        (SigningKey::Vcek, None) => Ok(None),
+        (SigningKey::Vlek, Some([0x16, len, text @ ..]))
+            if usize::from(*len) == text.len()
+                && (1..=NAME_LEN).contains(&text.len())
+                && text.iter().all(|byte| (0x20..0x7f).contains(byte)) =>
+        {
+            Ok(Some(text.iter().copied().map(char::from).collect()))
+        }
+        _ => Err(malformed),
     }
 }
 
@@ -198,11 +307,7 @@ fn chip_id(certificate: &Certificate, kind: SigningKey, product: Product) -> Res
     let found = certificate.extension(AmdExtension::HwId.oid());
     let mut chip_id = [0; 64];
     match (kind, found) {
-        (SigningKey::Vlek, None) => {
-            certificate
-                .extension(AmdExtension::CspId.oid())
-                .ok_or(VekError::Extension { extension: AmdExtension::CspId })?;
-        }
+        (SigningKey::Vlek, None) => {}
         (SigningKey::Vcek, Some(id)) => {
             let len = if product == Product::Turin { 8 } else { 64 };
             if id.len() != len {

@@ -1,18 +1,22 @@
 //! From bytes that an Attester sent to a report that is believed.
 
+use std::sync::Arc;
+
 use vouchsafe_crypto::digest;
 use vouchsafe_crypto::verify::{HashAlgorithm, Scheme, verify_p384_fixed};
 use vouchsafe_protocol::evidence::{SnpEndorsements, SnpEvidence};
-use vouchsafe_protocol::policy::{Permission, Product};
+use vouchsafe_protocol::policy::{Permission, Product, RevocationRule};
 
+use super::crl::{CrlError, RevocationList};
 use super::report::{Report, ReportError, SIGNED_LEN, SigningKey};
 use super::roots::{AmdRoots, issuer_name};
 use super::vek::{VekCertificate, VekClaims, VekError};
 use crate::cache::{ChainCache, VerifiedVek};
+use crate::collateral::Collateral;
 use crate::x509::{Certificate, CertificateError, ChainError, Validity, verify_chain};
 
 /// AMD signs certificates with RSASSA-PSS, SHA-384, salt 48 (AMD 57230, section 3.2).
-const AMD_SCHEME: Scheme = Scheme::RsaPss(HashAlgorithm::Sha384);
+pub(crate) const AMD_SCHEME: Scheme = Scheme::RsaPss(HashAlgorithm::Sha384);
 
 /// Why a report is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +63,9 @@ pub enum SnpError {
     /// The signature of the report does not verify.
     #[error("signature of the report does not verify")]
     Signature,
+    /// It is not shown that nothing of the chain is revoked.
+    #[error("certificates of the report are not shown to be in force")]
+    Revocation(#[source] CrlError),
 }
 
 impl SnpError {
@@ -66,14 +73,9 @@ impl SnpError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Report(ReportError::Length { .. }) => "snp.report.length",
-            Self::Report(ReportError::Version { .. }) => "snp.report.version",
-            Self::Report(ReportError::Algorithm { .. }) => "snp.report.algorithm",
-            Self::Report(ReportError::SigningKey { .. }) => "snp.report.signing-key",
-            Self::Report(ReportError::SignatureRange) => "snp.report.signature-range",
-            Self::Report(ReportError::SignatureReserved) => "snp.report.signature-reserved",
+            Self::Report(error) => error.code(),
             Self::NoVek => "snp.vek.missing",
-            Self::Vek(_) => "snp.vek",
+            Self::Vek(error) => error.code(),
             Self::KindMismatch => "snp.vek.kind",
             Self::ProductMismatch => "snp.vek.product",
             Self::TcbMismatch => "snp.vek.tcb",
@@ -82,11 +84,26 @@ impl SnpError {
             Self::NoIntermediate => "snp.chain.no-intermediate",
             Self::Intermediate(_) => "snp.chain.intermediate",
             Self::IntermediateName => "snp.chain.intermediate-name",
-            Self::Chain(ChainError::Expired) => "snp.chain.expired",
-            Self::Chain(ChainError::NotYetValid) => "snp.chain.not-yet-valid",
-            Self::Chain(_) => "snp.chain",
+            Self::Chain(error) => chain_code(*error),
             Self::Signature => "snp.signature",
+            Self::Revocation(error) => error.code(),
         }
+    }
+}
+
+fn chain_code(error: ChainError) -> &'static str {
+    match error {
+        ChainError::BadSignature => "snp.chain.signature",
+        ChainError::CriticalExtension => "snp.chain.critical-extension",
+        ChainError::Expired => "snp.chain.expired",
+        ChainError::NoAnchor => "snp.chain.no-anchor",
+        ChainError::NotAnAuthority => "snp.chain.not-an-authority",
+        ChainError::NotYetValid => "snp.chain.not-yet-valid",
+        ChainError::PathTooLong => "snp.chain.path-too-long",
+        ChainError::SelfSigned => "snp.chain.self-signed",
+        ChainError::TooMany => "snp.chain.too-many",
+        ChainError::UnknownIssuer => "snp.chain.unknown-issuer",
+        ChainError::UnsupportedAlgorithm => "snp.chain.algorithm",
     }
 }
 
@@ -94,7 +111,8 @@ impl SnpError {
 /// takes, is refused here: hashing and parsing certificates costs ten times as much as parsing a report.
 #[derive(Debug)]
 pub struct ReadReport<'a> {
-    evidence: &'a SnpEvidence,
+    endorsements: &'a SnpEndorsements,
+    collateral: &'a Collateral,
     signed: &'a [u8],
     report: Report,
 }
@@ -105,11 +123,25 @@ impl<'a> ReadReport<'a> {
     /// # Errors
     /// [`SnpError::Report`].
     pub fn read(evidence: &'a SnpEvidence) -> Result<Self, SnpError> {
-        let bytes = &evidence.report;
+        let SnpEvidence { report, endorsements } = evidence;
+        Self::parse(report, endorsements)
+    }
+
+    /// Parses a report, for what came with it.
+    ///
+    /// # Errors
+    /// [`SnpError::Report`].
+    pub fn parse(bytes: &'a [u8], endorsements: &'a SnpEndorsements) -> Result<Self, SnpError> {
         let report = Report::parse(bytes).map_err(SnpError::Report)?;
         let signed =
             bytes.get(..SIGNED_LEN).ok_or(SnpError::Report(ReportError::Length { len: bytes.len() }))?;
-        Ok(Self { evidence, signed, report })
+        Ok(Self { endorsements, collateral: Collateral::NONE, signed, report })
+    }
+
+    /// Looks up what did not come with the report in the collateral; without this, all must have come with it.
+    #[must_use]
+    pub fn with_collateral(self, collateral: &'a Collateral) -> Self {
+        Self { collateral, ..self }
     }
 
     /// The report's claims, unverified.
@@ -118,27 +150,30 @@ impl<'a> ReadReport<'a> {
         &self.report
     }
 
-    /// Parses the VEK certificate, unless its chain is in the cache.
+    /// Takes the VEK certificate that came with the report, else one from the collateral, and parses it unless its
+    /// chain is in the cache.
     ///
     /// # Errors
-    /// [`SnpError::Vek`].
+    /// [`SnpError::NoVek`], [`SnpError::Vek`].
     pub fn with_vek(self, roots: &AmdRoots, cache: &ChainCache) -> Result<ReadEvidence<'a>, SnpError> {
-        let Self { evidence, signed, report } = self;
-        let SnpEvidence { report: _, endorsements: SnpEndorsements { vek, intermediate, crl: _ } } = evidence;
-        let vek = vek.as_deref().ok_or(SnpError::NoVek)?;
-        let intermediate = intermediate.as_deref();
+        let Self { endorsements, collateral, signed, report } = self;
+        let offered = match endorsements.vek.as_deref() {
+            Some(vek) => vek,
+            None => collateral.vek_for(&report, signed).ok_or(SnpError::NoVek)?,
+        };
+        let intermediate = endorsements.intermediate.as_deref();
         // Whether an intermediate was offered is told apart from an empty one by its own part.
         let present: &[u8] = if intermediate.is_some() { &[1] } else { &[0] };
         let key = digest::preimage(
             "vouchsafe/1/vek-chain",
-            &[roots.digest(), vek, present, intermediate.unwrap_or_default()],
+            &[roots.digest(), offered, present, intermediate.unwrap_or_default()],
         );
         let cache_key = digest::sha256(&[&key]);
-        let vek = match cache.get(&cache_key) {
-            Some(chain) => Vek::Cached(chain.clone()),
-            None => Vek::Offered(Box::new(VekCertificate::parse(vek).map_err(SnpError::Vek)?)),
+        let vek = match cache.chain(&cache_key) {
+            Some(chain) => Vek::Cached(chain),
+            None => Vek::Offered(Box::new(VekCertificate::parse(offered).map_err(SnpError::Vek)?)),
         };
-        Ok(ReadEvidence { signed, report, vek, intermediate, cache_key })
+        Ok(ReadEvidence { endorsements, collateral, signed, report, vek, cache_key })
     }
 }
 
@@ -146,24 +181,26 @@ impl<'a> ReadReport<'a> {
 /// says of its claims is checked now.
 #[derive(Debug)]
 pub struct ReadEvidence<'a> {
+    endorsements: &'a SnpEndorsements,
+    collateral: &'a Collateral,
     signed: &'a [u8],
     report: Report,
     vek: Vek,
-    intermediate: Option<&'a [u8]>,
     cache_key: [u8; 32],
 }
 
 #[derive(Debug)]
 enum Vek {
-    Cached(VerifiedVek),
+    Cached(Arc<VerifiedVek>),
     Offered(Box<VekCertificate>),
 }
 
 impl<'a> ReadEvidence<'a> {
-    /// Reads evidence: first the report ([`ReadReport::read`]), then its certificate ([`ReadReport::with_vek`]).
+    /// Reads evidence that brings all of its endorsements: first the report ([`ReadReport::read`]), then its
+    /// certificate ([`ReadReport::with_vek`]).
     ///
     /// # Errors
-    /// [`SnpError::Report`], [`SnpError::Vek`].
+    /// [`SnpError::Report`], [`SnpError::NoVek`], [`SnpError::Vek`].
     pub fn read(evidence: &'a SnpEvidence, roots: &AmdRoots, cache: &ChainCache) -> Result<Self, SnpError> {
         ReadReport::read(evidence)?.with_vek(roots, cache)
     }
@@ -183,7 +220,8 @@ impl<'a> ReadEvidence<'a> {
         }
     }
 
-    /// Verifies, at `now` in seconds since 1970, that the report is what a processor of AMD's said.
+    /// Verifies, at `now` in seconds since 1970, that the report is what a processor of AMD's said. Whether anything
+    /// of its chain is revoked is for [`VerifiedReport::check_revocation`].
     ///
     /// Steps: 1. certificate and SIGNING_KEY agree on the kind; 2. certificate and CPUID (from version 3) agree
     /// on the product; 3. the certificate's TCB equals REPORTED_TCB, byte by byte; 4. its hardware id equals
@@ -199,7 +237,7 @@ impl<'a> ReadEvidence<'a> {
         masked: Permission,
         now: i64,
         cache: &mut ChainCache,
-    ) -> Result<VerifiedReport, SnpError> {
+    ) -> Result<VerifiedReport<'a>, SnpError> {
         let claims = self.vek();
         // Step 1.
         if claims.kind != self.report.signing_key {
@@ -222,9 +260,13 @@ impl<'a> ReadEvidence<'a> {
         let chain = match self.vek {
             Vek::Cached(chain) => chain,
             Vek::Offered(vek) => {
-                let validity = endorse(&vek, self.intermediate, roots, now)?;
-                let chain = VerifiedVek { claims: vek.claims, validity };
-                cache.insert(self.cache_key, chain.clone());
+                let intermediate = self.endorsements.intermediate.as_deref();
+                let Endorsed { validity, issuer } = endorse_with(&vek, intermediate, self.collateral, roots, now)?;
+                let VekCertificate { certificate, claims } = *vek;
+                let serial = certificate.serial().to_vec();
+                let issuer_serial = issuer.serial().to_vec();
+                let chain = Arc::new(VerifiedVek { claims, validity, serial, issuer_serial });
+                cache.insert_chain(self.cache_key, Arc::clone(&chain));
                 chain
             }
         };
@@ -232,53 +274,101 @@ impl<'a> ReadEvidence<'a> {
         // Step 6.
         verify_p384_fixed(&chain.claims.point, self.signed, &self.report.r, &self.report.s)
             .map_err(|_| SnpError::Signature)?;
-        Ok(VerifiedReport { report: self.report, product: chain.claims.product })
+        let stapled = self.endorsements.crl.as_deref();
+        Ok(VerifiedReport { report: self.report, chain, stapled, collateral: self.collateral })
     }
 }
 
-/// Verifies that a VEK was issued by the right intermediate of its product, and that by the root of its
-/// product, in one walk. Returns the dates that hold for all three.
+/// A VEK whose chain holds.
+#[derive(Clone, Debug)]
+pub struct Endorsed {
+    /// The dates that hold for all certificates of the chain.
+    pub validity: Validity,
+    /// The intermediate that issued it.
+    pub issuer: Certificate,
+}
+
+/// Verifies that a VEK was issued by the right intermediate of its product, and that by the root of its product, in
+/// one walk. Without an intermediate, for a VCEK, it is the one compiled in.
 ///
 /// # Errors
-/// [`SnpError::UnknownProduct`], [`SnpError::NoIntermediate`], [`SnpError::Intermediate`],
+/// As for evidence: [`SnpError::UnknownProduct`], [`SnpError::NoIntermediate`], [`SnpError::Intermediate`],
 /// [`SnpError::IntermediateName`], [`SnpError::Chain`].
 pub fn endorse(
     vek: &VekCertificate,
     intermediate: Option<&[u8]>,
     roots: &AmdRoots,
     now: i64,
-) -> Result<Validity, SnpError> {
+) -> Result<Endorsed, SnpError> {
+    endorse_with(vek, intermediate, Collateral::NONE, roots, now)
+}
+
+/// As [`endorse`]. The intermediate is the one that came with the evidence, and no other then; else one of the
+/// collateral; else, for a VCEK, the one compiled in.
+///
+/// # Errors
+/// [`SnpError::UnknownProduct`], [`SnpError::NoIntermediate`], [`SnpError::Intermediate`],
+/// [`SnpError::IntermediateName`], [`SnpError::Chain`].
+pub(crate) fn endorse_with(
+    vek: &VekCertificate,
+    intermediate: Option<&[u8]>,
+    collateral: &Collateral,
+    roots: &AmdRoots,
+    now: i64,
+) -> Result<Endorsed, SnpError> {
     let VekClaims { kind, product, .. } = vek.claims;
     let root = roots.of(product).ok_or(SnpError::UnknownProduct { product })?;
-    let intermediate = match (intermediate, kind) {
-        (Some(der), _) => Certificate::parse(der).map_err(SnpError::Intermediate)?,
-        (None, SigningKey::Vcek) => root.ask.clone(),
-        (None, SigningKey::Vlek) => return Err(SnpError::NoIntermediate),
+    if let Some(der) = intermediate {
+        let issuer = Certificate::parse(der).map_err(SnpError::Intermediate)?;
+        return endorse_by(vek, issuer, &root.ark, now);
+    }
+    let compiled_in = match kind {
+        SigningKey::Vcek => Some(&root.ask),
+        SigningKey::Vlek => None,
     };
-    if intermediate.common_name() != Some(issuer_name(product, kind)) {
+    let mut failure = SnpError::NoIntermediate;
+    // An intermediate that was replaced has the same name: the signature tells which of them it was.
+    for issuer in collateral.issuers(product, kind).chain(compiled_in) {
+        match endorse_by(vek, issuer.clone(), &root.ark, now) {
+            Ok(endorsed) => return Ok(endorsed),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn endorse_by(
+    vek: &VekCertificate,
+    issuer: Certificate,
+    ark: &Certificate,
+    now: i64,
+) -> Result<Endorsed, SnpError> {
+    let VekClaims { kind, product, .. } = vek.claims;
+    if issuer.common_name() != Some(issuer_name(product, kind)) {
         return Err(SnpError::IntermediateName);
     }
-    if [vek.certificate.scheme(), intermediate.scheme()] != [Some(AMD_SCHEME); 2] {
+    if [vek.certificate.scheme(), issuer.scheme()] != [Some(AMD_SCHEME); 2] {
         return Err(SnpError::Chain(ChainError::UnsupportedAlgorithm));
     }
-    let intermediates = core::slice::from_ref(&intermediate);
-    let anchors = core::slice::from_ref(&root.ark);
+    let (intermediates, anchors) = (core::slice::from_ref(&issuer), core::slice::from_ref(ark));
     let chain = verify_chain(&vek.certificate, intermediates, anchors, now).map_err(SnpError::Chain)?;
     // A VEK that the root itself signed would skip the intermediate whose name was checked.
     if chain.intermediates != 1 {
         return Err(SnpError::IntermediateName);
     }
-    Ok(chain.validity)
+    Ok(Endorsed { validity: chain.validity, issuer })
 }
 
 /// A report that a processor of AMD's (or of a simulated PKI, as the roots say) signed.
 #[derive(Debug)]
-pub struct VerifiedReport {
+pub struct VerifiedReport<'a> {
     report: Report,
-    product: Product,
+    chain: Arc<VerifiedVek>,
+    stapled: Option<&'a [u8]>,
+    collateral: &'a Collateral,
 }
 
-impl VerifiedReport {
+impl VerifiedReport<'_> {
     /// Its fields.
     #[must_use]
     pub fn report(&self) -> &Report {
@@ -288,6 +378,55 @@ impl VerifiedReport {
     /// The product, as certificate and CPUID say.
     #[must_use]
     pub fn product(&self) -> Product {
-        self.product
+        self.chain.claims.product
+    }
+
+    /// Cloud provider that the certificate names, if it is a VLEK's.
+    #[must_use]
+    pub fn provider(&self) -> Option<&str> {
+        self.chain.claims.provider.as_deref()
+    }
+
+    /// What `rule` asks for: that a revocation list, in force and young enough at `now` (seconds since 1970), lists
+    /// nothing of the chain.
+    ///
+    /// The list is the younger of the one that came with the evidence and the one in the collateral: an Attester cannot
+    /// bring an older list than the verifier knows. A list that came and does not verify is refused, not passed over.
+    ///
+    /// # Errors
+    /// [`SnpError::Revocation`].
+    pub fn check_revocation(
+        &self,
+        rule: RevocationRule,
+        roots: &AmdRoots,
+        now: i64,
+        cache: &mut ChainCache,
+    ) -> Result<(), SnpError> {
+        let RevocationRule::Checked { max_age_secs } = rule else {
+            return Ok(());
+        };
+        let product = self.product();
+        let list = |der: &[u8], cache: &mut ChainCache| {
+            let tag = "vouchsafe/1/revocation-list";
+            let key = digest::sha256(&[&digest::preimage(tag, &[roots.digest(), &[product as u8], der])]);
+            if let Some(list) = cache.list(&key) {
+                return Ok(list);
+            }
+            let list = Arc::new(RevocationList::verify(der, roots, product).map_err(SnpError::Revocation)?);
+            cache.insert_list(key, Arc::clone(&list));
+            Ok(list)
+        };
+        let stapled = self.stapled.map(|der| list(der, cache)).transpose()?;
+        let stored = self.collateral.crl(product).map(|der| list(der, cache)).transpose()?;
+        let youngest = match (stapled, stored) {
+            (Some(stapled), Some(stored)) if stapled.validity().not_before <= stored.validity().not_before => {
+                stored
+            }
+            (Some(stapled), _) => stapled,
+            (None, Some(stored)) => stored,
+            (None, None) => return Err(SnpError::Revocation(CrlError::Missing)),
+        };
+        let VerifiedVek { serial, issuer_serial, .. } = &*self.chain;
+        youngest.check(issuer_serial, serial, max_age_secs, now).map_err(SnpError::Revocation)
     }
 }

@@ -292,7 +292,7 @@ fn is_known(oid: &str) -> bool {
     matches!(oid, "2.5.29.15" | "2.5.29.17" | "2.5.29.19" | "2.5.29.30" | "2.5.29.37")
 }
 
-fn signature_scheme(algorithm: &AlgorithmIdentifier<'_>) -> Option<Scheme> {
+pub(crate) fn signature_scheme(algorithm: &AlgorithmIdentifier<'_>) -> Option<Scheme> {
     let oid = algorithm.algorithm.to_id_string();
     Some(match oid.as_str() {
         "1.2.840.113549.1.1.11" => Scheme::RsaPkcs1(HashAlgorithm::Sha256),
