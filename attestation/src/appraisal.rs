@@ -26,6 +26,7 @@ use crate::snp::verify::{ReadReport, VerifiedReport};
 use crate::statement::StatementPreimage;
 use crate::tpm::ak::{AttestationKey, parse_ak};
 use crate::tpm::attest::{ClockInfo, Quote};
+use crate::tpm::logs::ReadLogs;
 use crate::tpm::public;
 use crate::tpm::quote::{Expected, PcrValues, QuoteError, verify_quote};
 use crate::tpm::residency::{ResidentAk, ShownBy};
@@ -398,15 +399,25 @@ fn appraise_tpm(
     if quote.extra_data != question.statement.tpm_qualifying_data() {
         return Err(AppraisalError::Statement);
     }
-    // Step 3.
+    // Step 3. Logs cost more to read than a signature: where a rule looks at them, step 4 comes first.
+    let logs = ReadLogs::read(&evidence.logs, rules.iter().map(|(_, accept)| accept.pcrs.as_slice()));
+    let verify = || verify_evidence(evidence, question.statement, &quote, &signature, resident.ak());
+    if !logs.is_empty() {
+        verify()?;
+    }
+    let compared = logs.beside(&evidence.pcrs);
     let accepted = first_accepting(
         rules,
-        |accept| tpm_rules::check(&quote, &evidence.pcrs, resident, accept, context.now_unix_secs),
+        |accept| {
+            tpm_rules::check(&quote, &evidence.pcrs, resident, accept, context.now_unix_secs, &compared)
+        },
         |error| error.step(),
     )?
     .map_err(AppraisalError::TpmRule)?;
     // Step 4.
-    verify_evidence(evidence, question.statement, &quote, &signature, resident.ak())?;
+    if logs.is_empty() {
+        verify()?;
+    }
     Ok(Appraisal {
         class: PlatformClass::Tpm { anchor: resident.anchor().clone(), kind: resident.kind() },
         anchor_class: resident.class(),

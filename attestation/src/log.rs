@@ -31,7 +31,7 @@ mod text;
 mod variable;
 
 pub use boot::MeasuredBoot;
-pub use confirm::{BootPhase, Replayed, confirm};
+pub use confirm::{Replayed, compare, confirm};
 pub use error::{BootError, EventLogError, ReplayError};
 pub use event::{Digests, Event};
 pub use image::ImageLoad;

@@ -6,6 +6,8 @@ pub mod ak_certificate;
 pub mod attest;
 pub mod clock;
 pub mod ek;
+pub mod event_rules;
+pub mod logs;
 pub mod public;
 pub mod quote;
 pub mod residency;

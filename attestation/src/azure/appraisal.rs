@@ -16,7 +16,8 @@ use crate::snp::rules::{self as snp_rules, Claimed, SnpRuleError, Warning};
 use crate::snp::vek::VekClaims;
 use crate::snp::verify::ReadReport;
 use crate::tpm::attest::ClockInfo;
-use crate::tpm::rules::{self as tpm_rules, TpmRuleError};
+use crate::tpm::logs::ReadLogs;
+use crate::tpm::rules::{self as tpm_rules, PcrRules, TpmRuleError};
 use crate::x509::rsa_spki;
 
 /// What a paravisor's report and a quote of its virtual TPM showed.
@@ -54,7 +55,7 @@ pub(crate) fn appraise_snp_vtpm(
     context: Context<'_>,
     cache: &mut ChainCache,
 ) -> Result<Appraisal, AppraisalError> {
-    let SnpVtpmEvidence { hcl_report, endorsements, quote: quote_bytes, signature, pcrs, logs: _ } = evidence;
+    let SnpVtpmEvidence { hcl_report, endorsements, quote: quote_bytes, signature, pcrs, logs } = evidence;
     let Context { anchors, collateral, now_unix_secs: now } = context;
     // Step 1.
     let hcl = HclReport::parse(hcl_report).map_err(AppraisalError::Hcl)?;
@@ -70,9 +71,13 @@ pub(crate) fn appraise_snp_vtpm(
     // Step 3.
     let VekClaims { product, provider, .. } = read.vek();
     let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
+    let logs = ReadLogs::read(logs, rules.iter().map(|(_, accept)| accept.pcrs.as_slice()));
+    let logs = logs.beside(pcrs);
     let accepting = all_accepting(rules, |accept| {
-        let mut warnings = snp_rules::check(claimed, &accept.snp, now).map_err(RuleError::Snp)?;
-        let more = tpm_rules::check_pcrs(&quote, pcrs, &accept.pcrs, now).map_err(RuleError::Tpm)?;
+        let SnpVtpmAccept { snp, pcrs: pcr_rules, events, ima, user_data: _ } = accept;
+        let mut warnings = snp_rules::check(claimed, snp, now).map_err(RuleError::Snp)?;
+        let pcr_rules = PcrRules { pcrs: pcr_rules, events, ima };
+        let more = tpm_rules::check_pcrs(&quote, pcrs, pcr_rules, now, &logs).map_err(RuleError::Tpm)?;
         warnings.extend(more);
         warnings.dedup();
         Ok(warnings)

@@ -1,9 +1,10 @@
 //! What every honest boot's log has, whatever was booted: separators, and the end of boot services.
 
 use vouchsafe_crypto::verify::HashAlgorithm;
+use vouchsafe_protocol::policy::BootPhase;
 
 use super::after::may_follow_separator;
-use super::confirm::{BootPhase, Replayed};
+use super::confirm::Replayed;
 use super::error::BootError;
 use super::event::Event;
 use super::kind::EventKind;

@@ -1,6 +1,7 @@
 //! The step from a log to one that is believed: it leads to the values that a TPM signed.
 
 use vouchsafe_crypto::verify::HashAlgorithm;
+use vouchsafe_protocol::policy::BootPhase;
 
 use super::error::ReplayError;
 use super::event::Event;
@@ -20,30 +21,27 @@ const PHASES: [(&[u8], BootPhase); 4] = [
 /// PCR that systemd-stub and systemd-pcrphase measure into.
 const PCR_KERNEL_BOOT: u8 = 11;
 
-/// How far the boot had got, by what systemd extended into PCR 11 behind the log's events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum BootPhase {
-    /// The log explains PCR 11 alone: systemd extended nothing.
-    Firmware,
-    /// `enter-initrd`.
-    Initrd,
-    /// `leave-initrd`.
-    InitrdLeft,
-    /// `sysinit`.
-    SystemInitialised,
-    /// `ready`.
-    Ready,
-}
-
-/// A log that leads to quoted values. For each confirmed PCR its events' digests are all that was extended, in this
-/// order; their types and data, and their order between PCRs, are still the sender's word.
+/// A log next to quoted values. For each confirmed PCR its events' digests are all that was extended, in this order;
+/// their types and data, and their order between PCRs, are still the sender's word.
 #[derive(Clone, Copy, Debug)]
 pub struct Replayed<'l, 'a> {
     pub(super) log: &'l EventLog<'a>,
     pub(super) bank: HashAlgorithm,
-    /// Bit n: PCR n was quoted, and holds what the log leads to.
-    confirmed: u32,
+    outcomes: [Outcome; PCR_COUNT as usize],
     phase: BootPhase,
+}
+
+/// What comparing one PCR came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It holds what the log leads to.
+    Confirmed,
+    /// It holds something else, and the log has events for it.
+    Differs(ReplayError),
+    /// No value was quoted.
+    NotQuoted,
+    /// It does not hold its start value, and the log has no event for it.
+    Unlogged,
 }
 
 impl<'l, 'a> Replayed<'l, 'a> {
@@ -63,7 +61,7 @@ impl<'l, 'a> Replayed<'l, 'a> {
     /// it holds its start value, and not confirmed if it holds anything else.
     #[must_use]
     pub fn is_confirmed(&self, pcr: u8) -> bool {
-        pcr < PCR_COUNT && self.confirmed & (1 << pcr) != 0
+        self.require(pcr).is_ok()
     }
 
     /// Events extended into a confirmed PCR, in order; `None` if it is not confirmed.
@@ -77,40 +75,87 @@ impl<'l, 'a> Replayed<'l, 'a> {
     pub fn boot_phase(&self) -> BootPhase {
         self.phase
     }
+
+    /// The same with nothing but some PCRs, all of them confirmed.
+    ///
+    /// # Errors
+    /// [`ReplayError`] of the first that is not confirmed; [`ReplayError::Shorter`] too for one that holds something
+    /// although the log has no event for it, or that was not quoted.
+    pub fn only(&self, pcrs: &[u8]) -> Result<Self, ReplayError> {
+        let mut outcomes = [Outcome::NotQuoted; PCR_COUNT as usize];
+        for pcr in pcrs {
+            self.require(*pcr)?;
+            if let Some(outcome) = outcomes.get_mut(usize::from(*pcr)) {
+                *outcome = Outcome::Confirmed;
+            }
+        }
+        Ok(Self { outcomes, ..*self })
+    }
+
+    fn require(&self, pcr: u8) -> Result<(), ReplayError> {
+        match self.outcomes.get(usize::from(pcr)) {
+            Some(Outcome::Confirmed) => Ok(()),
+            Some(Outcome::Differs(error)) => Err(*error),
+            Some(Outcome::NotQuoted | Outcome::Unlogged) | None => Err(ReplayError::Shorter { pcr }),
+        }
+    }
 }
 
 /// Confirms a log against PCR values of one bank. The caller must already know that a TPM signed exactly these
-/// values ([`verify_quote`](crate::tpm::quote::verify_quote)).
+/// values ([`verify_quote`](crate::tpm::quote::verify_quote)), or believe nothing of the result until it does.
 ///
 /// Steps: 1. the log has digests for the bank; 2. every extended event has one; 3. every quoted PCR for which the log
 /// has events holds what they lead to (PCR 11 also what systemd's boot phases then lead to). A quoted PCR for which
 /// the log has no event is not refused here: [`Replayed::is_confirmed`] tells whether it holds its start value.
 ///
 /// # Errors
-/// [`ReplayError`]. Of several PCRs the first in the order of `quoted`.
+/// [`ReplayError`]. Of several PCRs the lowest.
 pub fn confirm<'l, 'a, V: AsRef<[u8]>>(
     log: &'l EventLog<'a>,
     bank: HashAlgorithm,
     quoted: impl IntoIterator<Item = (u8, V)>,
 ) -> Result<Replayed<'l, 'a>, ReplayError> {
-    // Steps 1 and 2.
+    let replayed = compare(log, bank, quoted)?;
+    let differs = replayed.outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Differs(error) => Some(*error),
+        Outcome::Confirmed | Outcome::NotQuoted | Outcome::Unlogged => None,
+    });
+    differs.map_or(Ok(replayed), Err)
+}
+
+/// Steps 1 and 2 of [`confirm`], and its step 3 without refusing: for a caller to whom only some PCRs matter, who then
+/// asks for them with [`Replayed::only`]. Machines extend PCRs behind the firmware's log (9, 11, 15 by systemd).
+///
+/// # Errors
+/// [`ReplayError::BankAbsent`], [`ReplayError::DigestMissing`].
+pub fn compare<'l, 'a, V: AsRef<[u8]>>(
+    log: &'l EventLog<'a>,
+    bank: HashAlgorithm,
+    quoted: impl IntoIterator<Item = (u8, V)>,
+) -> Result<Replayed<'l, 'a>, ReplayError> {
     let replay = log.replay(bank)?;
-    // Step 3.
-    let mut replayed = Replayed { log, bank, confirmed: 0, phase: BootPhase::Firmware };
+    let mut replayed = Replayed {
+        log,
+        bank,
+        outcomes: [Outcome::NotQuoted; PCR_COUNT as usize],
+        phase: BootPhase::Firmware,
+    };
     for (pcr, value) in quoted {
         let value = value.as_ref();
-        if pcr >= PCR_COUNT {
-            continue;
-        }
-        if replay.matches(pcr, value) {
-            replayed.confirmed |= 1 << pcr;
-        } else if replay.event_count(pcr) > 0 {
-            let Some(phase) = phase(&replay, pcr, value) else {
-                return Err(mismatch(log, bank, pcr, value));
-            };
-            replayed.phase = phase;
-            replayed.confirmed |= 1 << pcr;
-        }
+        let Some(outcome) = replayed.outcomes.get_mut(usize::from(pcr)) else { continue };
+        *outcome = match (replay.matches(pcr, value), replay.event_count(pcr), *outcome) {
+            // Two values for one PCR: at most one can be what the log leads to.
+            (_, _, earlier @ (Outcome::Differs(_) | Outcome::Unlogged)) => earlier,
+            (true, _, _) => Outcome::Confirmed,
+            (false, 0, _) => Outcome::Unlogged,
+            (false, _, _) => match phase(&replay, pcr, value) {
+                Some(phase) => {
+                    replayed.phase = phase;
+                    Outcome::Confirmed
+                }
+                None => Outcome::Differs(mismatch(log, bank, pcr, value)),
+            },
+        };
     }
     Ok(replayed)
 }

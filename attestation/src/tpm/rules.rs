@@ -3,11 +3,16 @@
 use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::evidence::PcrValue;
 use vouchsafe_protocol::policy::{
-    AkRule, EkRule, PcrExpectation, PcrRule, Permission, TpmAccept, TpmKind, TpmKindRule, Validity,
+    AkRule, EkRule, EventRules, ImaRule, PcrExpectation, PcrRule, Permission, TpmAccept, TpmKind,
+    TpmKindRule, Validity,
 };
 
 use super::attest::Quote;
+use super::event_rules::EventRuleError;
+use super::logs::ComparedLogs;
 use super::residency::{ResidentAk, ShownBy};
+use crate::log::ima::{ImaError, ImaReplayError, ImaRuleError};
+use crate::log::{BootError, EventLogError, ReplayError};
 use crate::snp::rules::Warning;
 
 /// The rule that a quote broke. Ordered by step of [`check`].
@@ -34,12 +39,6 @@ pub enum TpmRuleError {
         /// PCR.
         index: u8,
     },
-    /// A PCR is judged by events, and no log replays to it.
-    #[error("PCR {index} is judged by events, and no log explains it")]
-    NoLog {
-        /// PCR.
-        index: u8,
-    },
     /// A PCR has a value that was accepted and has expired.
     #[error("value of PCR {index} has expired")]
     Expired {
@@ -55,6 +54,33 @@ pub enum TpmRuleError {
         /// PCR.
         index: u8,
     },
+    /// A PCR is judged by events, and no log of them came.
+    #[error("PCR {index} is judged by events, and its log is missing")]
+    NoLog {
+        /// PCR.
+        index: u8,
+    },
+    /// The boot event log is none.
+    #[error("boot event log is refused")]
+    BootLog(#[source] EventLogError),
+    /// The boot event log does not explain the PCRs.
+    #[error("boot event log does not explain the PCRs")]
+    Replay(#[source] ReplayError),
+    /// The boot event log is not of an orderly boot.
+    #[error("boot event log is not that of an orderly boot")]
+    Boot(#[source] BootError),
+    /// What was booted is not accepted.
+    #[error("events of the boot are not accepted")]
+    Event(#[source] EventRuleError),
+    /// The IMA log is none.
+    #[error("IMA log is refused")]
+    ImaLog(#[source] ImaError),
+    /// The IMA log does not explain PCR 10.
+    #[error("IMA log does not explain PCR 10")]
+    ImaReplay(#[source] ImaReplayError),
+    /// What was run is not accepted.
+    #[error("files of the IMA log are not accepted")]
+    Ima(#[source] ImaRuleError),
 }
 
 impl TpmRuleError {
@@ -66,7 +92,15 @@ impl TpmRuleError {
             Self::EkNotListed => 2,
             Self::Selection => 3,
             Self::Values => 4,
-            Self::AllZero { .. } | Self::Expired { .. } | Self::NoLog { .. } | Self::Value { .. } => 5,
+            Self::AllZero { .. } | Self::Expired { .. } | Self::Value { .. } => 5,
+            Self::NoLog { .. } => 6,
+            Self::BootLog(_) => 7,
+            Self::Replay(_) => 8,
+            Self::Boot(_) => 9,
+            Self::Event(_) => 10,
+            Self::ImaLog(_) => 11,
+            Self::ImaReplay(_) => 12,
+            Self::Ima(_) => 13,
         }
     }
 
@@ -82,13 +116,20 @@ impl TpmRuleError {
             Self::AllZero { .. } => "tpm.pcr.all-zero",
             Self::Expired { .. } => "tpm.pcr.expired",
             Self::Kind => "tpm.kind",
-            Self::NoLog { .. } => "tpm.log.missing",
             Self::Value { .. } => "tpm.pcr.value",
+            Self::NoLog { .. } => "tpm.log.missing",
+            Self::BootLog(error) => error.code(),
+            Self::Replay(error) => error.code(),
+            Self::Boot(error) => error.code(),
+            Self::Event(error) => error.code(),
+            Self::ImaLog(error) => error.code(),
+            Self::ImaReplay(error) => error.code(),
+            Self::Ima(error) => error.code(),
         }
     }
 }
 
-/// Applies every rule of a role to a quote, the values sent with it, and the TPM it is said to be from.
+/// Applies every rule of a role to a quote, the values and logs sent with it, and the TPM it is said to be from.
 ///
 /// # Errors
 /// [`TpmRuleError`], the first that fails in the order of its variants.
@@ -98,8 +139,9 @@ pub fn check(
     resident: &ResidentAk,
     accept: &TpmAccept,
     now: u64,
+    logs: &ComparedLogs<'_, '_>,
 ) -> Result<Vec<Warning>, TpmRuleError> {
-    let TpmAccept { anchors, kind, pcrs, events: _, ima: _, ak, ek } = accept;
+    let TpmAccept { anchors, kind, pcrs, events, ima, ak, ek } = accept;
     if !anchors.contains(resident.anchor()) {
         return Err(TpmRuleError::Anchor);
     }
@@ -122,19 +164,33 @@ pub fn check(
     if matches!(ek, EkRule::Allow(listed) if !listed.contains(resident.spki_digest())) {
         return Err(TpmRuleError::EkNotListed);
     }
-    check_pcrs(quote, sent, pcrs, now)
+    check_pcrs(quote, sent, PcrRules { pcrs, events, ima }, now, logs)
 }
 
-/// Applies rules over PCRs to a quote and the values sent with it, whoever's TPM it is from.
+/// Rules over PCRs and over the logs that explain them.
+#[derive(Clone, Copy, Debug)]
+pub struct PcrRules<'a> {
+    /// The exact selection, and what each must hold.
+    pub pcrs: &'a [PcrRule],
+    /// For PCRs judged by events.
+    pub events: &'a EventRules,
+    /// For PCR 10, if it is.
+    pub ima: &'a ImaRule,
+}
+
+/// Applies rules over PCRs to a quote, the values and the logs sent with it, whoever's TPM it is from. `logs` are those
+/// beside the same values.
 ///
 /// # Errors
 /// [`TpmRuleError`] from [`TpmRuleError::Selection`] on.
 pub fn check_pcrs(
     quote: &Quote,
     sent: &[PcrValue],
-    pcrs: &[PcrRule],
+    rules: PcrRules<'_>,
     now: u64,
+    logs: &ComparedLogs<'_, '_>,
 ) -> Result<Vec<Warning>, TpmRuleError> {
+    let PcrRules { pcrs, events, ima } = rules;
     check_selection(quote, sent, pcrs.iter().map(|rule| rule.index))?;
     let mut warnings = Vec::new();
     for PcrRule { index, expected, all_zero } in pcrs {
@@ -143,9 +199,7 @@ pub fn check_pcrs(
         if value == [0; 32] && *all_zero == Permission::Forbidden {
             return Err(TpmRuleError::AllZero { index: *index });
         }
-        let PcrExpectation::Values(values) = expected else {
-            return Err(TpmRuleError::NoLog { index: *index });
-        };
+        let PcrExpectation::Values(values) = expected else { continue };
         let matching = values.iter().filter(|accepted| accepted.value == value);
         match matching.map(|accepted| accepted.expiry.at(now)).max() {
             None => return Err(TpmRuleError::Value { index: *index }),
@@ -154,6 +208,8 @@ pub fn check_pcrs(
             Some(Validity::Valid) => {}
         }
     }
+    // Those that are judged by events.
+    logs.check(pcrs, events, ima)?;
     warnings.dedup();
     Ok(warnings)
 }
