@@ -37,6 +37,8 @@ use toml::de::DeTable;
 use vouchsafe_protocol::policy::Role;
 
 mod accept;
+#[cfg(feature = "corim")]
+pub mod corim;
 mod day;
 mod definitions;
 mod error;

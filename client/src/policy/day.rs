@@ -2,8 +2,14 @@
 
 use std::fmt;
 
+#[cfg(feature = "corim")]
+use time::OffsetDateTime;
 use time::{Date, Month};
 use toml::value;
+
+/// 9999-12-31T23:59:59Z.
+#[cfg(feature = "corim")]
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A day in UTC, of a year from 1970 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +21,20 @@ impl Day {
         let month = Month::try_from(date.month).ok()?;
         let date = Date::from_calendar_date(i32::from(date.year), month, date.day).ok()?;
         (date.year() >= 1970).then_some(Self(date))
+    }
+
+    /// The day of a time in seconds since 1970. `None` after the year 9999.
+    #[cfg(feature = "corim")]
+    pub(super) fn containing(unix_secs: u64) -> Option<Self> {
+        let time = OffsetDateTime::from_unix_timestamp(i64::try_from(unix_secs).ok()?).ok()?;
+        Some(Self(time.date()))
+    }
+
+    /// The last day that is over at a time. `None` if there is none.
+    #[cfg(feature = "corim")]
+    pub(super) fn last_ended(unix_secs: u64) -> Option<Self> {
+        // The time is in the day after it. What ends after the year 9999 ends then.
+        Self::containing(unix_secs.min(LAST_SECOND).checked_sub(24 * 3600)?)
     }
 
     /// The first second after it, since 1970: what holds until a day holds all that day.

@@ -143,7 +143,7 @@ fn b1_step_8_evidence_for_other_keys_is_refused() {
 fn s4_step_8_another_measurement_is_refused() {
     let error = otherwise(|pin| {
         let VaultPlatformPin::Snp(rules) = &mut pin.platform else { panic!() };
-        rules.measurements = vec![LaunchDigest([1; 48])];
+        rules.measurements = vec![LaunchDigest([1; 48]).into()];
     });
     assert!(matches!(error, VaultError::Evidence(AppraisalError::SnpRule(SnpRuleError::Measurement))));
 }
@@ -195,7 +195,7 @@ fn first_use_pins_exactly_what_is_shown_and_verifies_it() {
     };
     let verified = verify(&vault.statement(), &signing_key, &expected, now_secs()).unwrap();
     let VaultPlatformPin::Snp(rules) = verified.platform() else { panic!() };
-    assert_eq!(rules.measurements, [fake::MEASUREMENT]);
+    assert_eq!(rules.measurements, [fake::MEASUREMENT.into()]);
     vouchsafe_protocol::policy_check::check_snp(rules).unwrap();
     // The chip's signature is verified all the same.
     let mut forged = vault.statement();
