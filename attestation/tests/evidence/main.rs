@@ -9,6 +9,8 @@ mod azure_fixture;
 #[cfg(test)]
 mod azure_hcl;
 #[cfg(test)]
+mod azure_real;
+#[cfg(test)]
 mod azure_vtpm;
 #[cfg(test)]
 mod log_real;
@@ -26,6 +28,8 @@ mod snp_roots;
 mod snp_rules;
 #[cfg(test)]
 mod snp_tcb;
+#[cfg(test)]
+mod tpm_ak_certificate;
 #[cfg(test)]
 mod tpm_chain;
 #[cfg(test)]

@@ -14,13 +14,12 @@ use vouchsafe_protocol::policy::{
 };
 use vouchsafe_simulation::Validity;
 use vouchsafe_simulation::tpm::{
-    ALG_SHA1, ALG_SHA256, PublicSpec, QuoteBuilder, TpmAuthority, TpmCertificateSpec, TpmKey, TpmKeyKind,
+    ALG_SHA1, PublicSpec, QuoteBuilder, TpmAuthority, TpmCertificateSpec, TpmKey, TpmKeyKind,
 };
 
 use crate::snp_fixture::{NOW, statement};
 
 pub const SHA1: u16 = ALG_SHA1;
-pub const SHA256: u16 = ALG_SHA256;
 /// 2026-01-01 and the seconds around it.
 pub const EXPIRED: Validity = Validity { not_before: 1_577_836_800, not_after: NOW - 1 };
 pub const FUTURE: Validity = Validity { not_before: NOW + 1, not_after: NOW + 1000 };
