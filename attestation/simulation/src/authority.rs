@@ -17,11 +17,19 @@ use crate::certificate::{
     Contents, Validity, VekSpec, authority_extensions, encoding, issue, product_name, vek_extensions,
 };
 use crate::chip::SimulatedChip;
+use crate::crl::{self, CrlSigner, CrlSpec};
 use crate::random::Source;
 use crate::{SimulationError, VekKind};
 
 /// RSA keys of AMD have 4,096 bits; 2,048 are made in a fraction of a second.
 const RSA_BITS: usize = 2048;
+
+/// Serial number of the ARK.
+pub const ARK_SERIAL: [u8; 1] = [1];
+/// Serial number of the ASK.
+pub const ASK_SERIAL: [u8; 1] = [2];
+/// Serial number of the ASVK.
+pub const ASVK_SERIAL: [u8; 1] = [3];
 
 /// Root (ARK) and issuers (ASK, ASVK) of one product. Its private keys are forgotten when it is dropped.
 pub struct SimulatedPki {
@@ -32,6 +40,32 @@ pub struct SimulatedPki {
     ark: Vec<u8>,
     ask: Vec<u8>,
     asvk: Vec<u8>,
+}
+
+/// What an intermediate's certificate is to say. Tests change one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntermediateSpec {
+    /// Serial number, big-endian.
+    pub serial: Vec<u8>,
+    /// Common name, such as `SEV-Genoa` or `SEV-VLEK-Genoa`.
+    pub subject: String,
+    /// Dates.
+    pub validity: Validity,
+    /// How many intermediates may follow; `None` for one that is no authority.
+    pub path_len: Option<u8>,
+}
+
+impl IntermediateSpec {
+    /// A right one, for the ASK or ASVK of a product.
+    #[must_use]
+    pub fn new(kind: VekKind, product: Product) -> Self {
+        let serial = match kind {
+            VekKind::Vcek => ASK_SERIAL,
+            VekKind::Vlek => ASVK_SERIAL,
+        };
+        let subject = issuer_name(kind, product);
+        Self { serial: serial.to_vec(), subject, validity: Validity::default(), path_len: Some(0) }
+    }
 }
 
 /// A PKI as files in a directory: certificates in DER and private keys in PKCS#8.
@@ -131,20 +165,20 @@ impl SimulatedPki {
         [ark_validity, ask_validity]: [Validity; 2],
     ) -> Result<Self, SimulationError> {
         let root = format!("ARK-{}", product_name(product));
-        let authority = |serial, subject: String, key: &RsaPrivateKey, validity, path_len| {
+        let authority = |serial: &[u8], subject: String, key: &RsaPrivateKey, validity, path_len| {
             let contents = Contents {
-                serial,
+                serial: serial.to_vec(),
                 issuer: root.clone(),
                 subject,
                 validity,
                 spki: rsa_spki(key)?,
-                extensions: authority_extensions(path_len)?,
+                extensions: authority_extensions(Some(path_len))?,
             };
             issue(contents, &ark_key, &source)
         };
-        let ark = authority(1, root.clone(), &ark_key, ark_validity, 1)?;
-        let ask = authority(2, issuer_name(VekKind::Vcek, product), &ask_key, ask_validity, 0)?;
-        let asvk = authority(3, issuer_name(VekKind::Vlek, product), &ask_key, ask_validity, 0)?;
+        let ark = authority(&ARK_SERIAL, root.clone(), &ark_key, ark_validity, 1)?;
+        let ask = authority(&ASK_SERIAL, issuer_name(VekKind::Vcek, product), &ask_key, ask_validity, 0)?;
+        let asvk = authority(&ASVK_SERIAL, issuer_name(VekKind::Vlek, product), &ask_key, ask_validity, 0)?;
         Ok(Self { product, source, ark_key, ask_key, ark, ask, asvk })
     }
 
@@ -158,6 +192,45 @@ impl SimulatedPki {
     #[must_use]
     pub fn asvk(&self) -> &[u8] {
         &self.asvk
+    }
+
+    /// A revocation list of this product. DER.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn crl(&self, spec: &CrlSpec) -> Result<Vec<u8>, SimulationError> {
+        self.crl_by(spec, CrlSigner::Root)
+    }
+
+    /// A revocation list that somebody else than the root may have signed. DER.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn crl_by(&self, spec: &CrlSpec, signer: CrlSigner) -> Result<Vec<u8>, SimulationError> {
+        let root = format!("ARK-{}", product_name(self.product));
+        let (issuer, key) = match signer {
+            CrlSigner::Root => (root, &self.ark_key),
+            CrlSigner::IntermediateAsRoot => (root, &self.ask_key),
+            CrlSigner::Intermediate => (issuer_name(VekKind::Vcek, self.product), &self.ask_key),
+        };
+        crl::sign(spec, &issuer, key, &self.source)
+    }
+
+    /// A certificate for the key of the intermediates with other contents than the right ones: for one of another name,
+    /// with other dates, or that may not issue. DER.
+    ///
+    /// # Errors
+    /// [`SimulationError`].
+    pub fn intermediate(&self, spec: &IntermediateSpec) -> Result<Vec<u8>, SimulationError> {
+        let contents = Contents {
+            serial: spec.serial.clone(),
+            issuer: format!("ARK-{}", product_name(self.product)),
+            subject: spec.subject.clone(),
+            validity: spec.validity,
+            spki: rsa_spki(&self.ask_key)?,
+            extensions: authority_extensions(spec.path_len)?,
+        };
+        issue(contents, &self.ark_key, &self.source)
     }
 
     /// Makes a chip (or a provider's VLEK) with a fresh P-384 key and the certificate that `spec` describes.
@@ -191,7 +264,7 @@ impl SimulatedPki {
         let pkcs8 = secret.to_pkcs8_der().map_err(|_| SimulationError::Key)?;
         let key = SecretBytes::new(pkcs8.as_bytes().to_vec());
         let contents = Contents {
-            serial: 0,
+            serial: spec.serial.clone(),
             issuer,
             subject: spec.subject.clone(),
             validity: spec.validity,

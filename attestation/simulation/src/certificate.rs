@@ -68,6 +68,8 @@ pub struct VekSpec {
     pub extensions: Vec<AmdExtensionValue>,
     /// Dates.
     pub validity: Validity,
+    /// Serial number, big-endian; AMD's VEKs have zero.
+    pub serial: Vec<u8>,
     /// The product, for the layout of reports.
     pub product: Product,
     /// The TCB, for the contents of reports.
@@ -91,6 +93,7 @@ impl VekSpec {
             subject: "SEV-VCEK".to_owned(),
             extensions,
             validity: Validity::default(),
+            serial: vec![0],
             product,
             tcb,
             chip_id: padded,
@@ -107,6 +110,7 @@ impl VekSpec {
             subject: "SEV-VLEK".to_owned(),
             extensions,
             validity: Validity::year_from(1_751_328_000),
+            serial: vec![0],
             product,
             tcb,
             chip_id: [0; 64],
@@ -179,7 +183,7 @@ fn ia5(text: &str) -> Vec<u8> {
 
 /// What one certificate says.
 pub(crate) struct Contents {
-    pub(crate) serial: u8,
+    pub(crate) serial: Vec<u8>,
     pub(crate) issuer: String,
     pub(crate) subject: String,
     pub(crate) validity: Validity,
@@ -196,7 +200,7 @@ pub(crate) fn issue(
     let algorithm = rsa::pss::get_default_pss_signature_algo_id::<Sha384>().map_err(encoding)?;
     let tbs = TbsCertificate {
         version: Version::V3,
-        serial_number: SerialNumber::new(&[contents.serial]).map_err(encoding)?,
+        serial_number: SerialNumber::new(&contents.serial).map_err(encoding)?,
         signature: algorithm.clone(),
         issuer: name(&contents.issuer)?,
         validity: x509_cert::time::Validity {
@@ -217,9 +221,9 @@ pub(crate) fn issue(
     Certificate { tbs_certificate: tbs, signature_algorithm: algorithm, signature }.to_der().map_err(encoding)
 }
 
-/// Extensions of a certificate authority, as AMD's have them.
-pub(crate) fn authority_extensions(path_len: u8) -> Result<Vec<Extension>, SimulationError> {
-    let constraints = BasicConstraints { ca: true, path_len_constraint: Some(path_len) };
+/// Extensions of a certificate authority, as AMD's have them; or, for `None`, of one that may not be one.
+pub(crate) fn authority_extensions(path_len: Option<u8>) -> Result<Vec<Extension>, SimulationError> {
+    let constraints = BasicConstraints { ca: path_len.is_some(), path_len_constraint: path_len };
     let usage = KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign);
     Ok(vec![
         extension(BasicConstraints::OID, true, constraints.to_der().map_err(encoding)?)?,
@@ -239,12 +243,16 @@ pub(crate) fn vek_extensions(values: &[AmdExtensionValue]) -> Result<Vec<Extensi
         .collect()
 }
 
-fn extension(oid: ObjectIdentifier, critical: bool, value: Vec<u8>) -> Result<Extension, SimulationError> {
+pub(crate) fn extension(
+    oid: ObjectIdentifier,
+    critical: bool,
+    value: Vec<u8>,
+) -> Result<Extension, SimulationError> {
     Ok(Extension { extn_id: oid, critical, extn_value: OctetString::new(value).map_err(encoding)? })
 }
 
 /// AMD's name with a common name; the RFC 4514 form lists the last attribute first.
-fn name(common_name: &str) -> Result<Name, SimulationError> {
+pub(crate) fn name(common_name: &str) -> Result<Name, SimulationError> {
     let text = format!(
         "CN={common_name},O=Advanced Micro Devices (simulated),ST=CA,L=Santa Clara,C=US,OU=Engineering"
     );

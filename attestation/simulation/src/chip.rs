@@ -103,7 +103,8 @@ impl SimulatedChip {
         };
         let mut chip_id = [0; 64];
         chip_id.iter_mut().zip(value("4")?).for_each(|(to, from)| *to = *from);
-        let chip = Self { kind: VekKind::Vcek, product, tcb, chip_id, ark, issuer: ask, vek: vcek, crl: None, key };
+        let chip =
+            Self { kind: VekKind::Vcek, product, tcb, chip_id, ark, issuer: ask, vek: vcek, crl: None, key };
         chip.key_pair()?;
         Ok(chip)
     }

@@ -8,14 +8,16 @@
 mod authority;
 mod certificate;
 mod chip;
+mod crl;
 pub mod hcl;
 mod random;
 mod report;
 pub mod tpm;
 
-pub use authority::{PkiFiles, SimulatedPki};
+pub use authority::{ARK_SERIAL, ASK_SERIAL, ASVK_SERIAL, IntermediateSpec, PkiFiles, SimulatedPki};
 pub use certificate::{AmdExtensionValue, Validity, VekSpec};
 pub use chip::{ChipFiles, SimulatedChip};
+pub use crl::{Critical, CrlSigner, CrlSpec};
 pub use report::{REPORT_LEN, ReportBuilder, field};
 
 /// Why a simulated key, certificate or report could not be made.

@@ -51,11 +51,6 @@ pub struct ReportBuilder {
 impl ReportBuilder {
     pub(crate) fn new(chip: &SimulatedChip) -> Self {
         let tcb = tcb_bytes(chip.product, chip.tcb);
-        let cpuid: [u8; 3] = match chip.product {
-            Product::Milan => [0x19, 0x01, 0x01],
-            Product::Genoa => [0x19, 0x11, 0x01],
-            Product::Turin => [0x1a, 0x02, 0x01],
-        };
         let signing_key: u32 = match chip.kind {
             VekKind::Vcek => 0,
             VekKind::Vlek => 1,
@@ -74,7 +69,7 @@ impl ReportBuilder {
             .set(field::LAUNCH_TCB, &tcb)
             // Of a guest without a migration agent.
             .set(field::REPORT_ID_MA, &[0xff; 32])
-            .set(field::CPUID, &cpuid)
+            .set(field::CPUID, &cpuid(chip.product))
             .set(field::CHIP_ID, &chip.chip_id)
             .set(field::CURRENT_VERSION, &[29, 55, 1])
             .set(field::COMMITTED_VERSION, &[29, 55, 1])
@@ -96,6 +91,113 @@ impl ReportBuilder {
     #[must_use]
     pub fn host_data(self, bytes: &[u8; 32]) -> Self {
         self.set(field::HOST_DATA, bytes)
+    }
+
+    /// VERSION, 2 to 5: with the CPUID of the product from 3 on, with mitigation vectors from 5 on (bit 0 of both).
+    #[must_use]
+    pub fn version(self, version: u32) -> Self {
+        let cpuid = if version >= 3 { cpuid(self.product) } else { [0; 3] };
+        let mitigations = u64::from(version >= 5);
+        self.set(field::VERSION, &version.to_le_bytes())
+            .set(field::CPUID, &cpuid)
+            .mitigations(mitigations, mitigations)
+    }
+
+    /// GUEST_SVN.
+    #[must_use]
+    pub fn guest_svn(self, svn: u32) -> Self {
+        self.set(field::GUEST_SVN, &svn.to_le_bytes())
+    }
+
+    /// POLICY.
+    #[must_use]
+    pub fn policy(self, bits: u64) -> Self {
+        self.set(field::POLICY, &bits.to_le_bytes())
+    }
+
+    /// PLATFORM_INFO.
+    #[must_use]
+    pub fn platform_info(self, bits: u64) -> Self {
+        self.set(field::PLATFORM_INFO, &bits.to_le_bytes())
+    }
+
+    /// VMPL.
+    #[must_use]
+    pub fn vmpl(self, vmpl: u32) -> Self {
+        self.set(field::VMPL, &vmpl.to_le_bytes())
+    }
+
+    /// FAMILY_ID.
+    #[must_use]
+    pub fn family_id(self, id: &[u8; 16]) -> Self {
+        self.set(field::FAMILY_ID, id)
+    }
+
+    /// IMAGE_ID.
+    #[must_use]
+    pub fn image_id(self, id: &[u8; 16]) -> Self {
+        self.set(field::IMAGE_ID, id)
+    }
+
+    /// ID_KEY_DIGEST; and AUTHOR_KEY_DIGEST with AUTHOR_KEY_EN, if there is one.
+    #[must_use]
+    pub fn id_block(self, id_key: &[u8; 48], author_key: Option<&[u8; 48]>) -> Self {
+        let author = author_key.unwrap_or(&[0; 48]);
+        let flags = self.flags() & !1 | u32::from(author_key.is_some());
+        self.set(field::ID_KEY_DIGEST, id_key)
+            .set(field::AUTHOR_KEY_DIGEST, author)
+            .set(field::FLAGS, &flags.to_le_bytes())
+    }
+
+    /// REPORT_ID.
+    #[must_use]
+    pub fn report_id(self, id: &[u8; 32]) -> Self {
+        self.set(field::REPORT_ID, id)
+    }
+
+    /// REPORT_ID_MA; all ones without a migration agent.
+    #[must_use]
+    pub fn report_id_ma(self, id: &[u8; 32]) -> Self {
+        self.set(field::REPORT_ID_MA, id)
+    }
+
+    /// CHIP_ID.
+    #[must_use]
+    pub fn chip_id(self, id: &[u8; 64]) -> Self {
+        self.set(field::CHIP_ID, id)
+    }
+
+    /// MASK_CHIP_KEY: the VCEK signs nothing.
+    #[must_use]
+    pub fn mask_chip_key(self) -> Self {
+        let flags = self.flags() | 2;
+        self.set(field::FLAGS, &flags.to_le_bytes())
+    }
+
+    /// SIGNING_KEY: 0 for a VCEK, 1 for a VLEK, 7 for none.
+    #[must_use]
+    pub fn signing_key(self, key: u8) -> Self {
+        let flags = self.flags() & !(7 << 2) | u32::from(key & 7) << 2;
+        self.set(field::FLAGS, &flags.to_le_bytes())
+    }
+
+    /// Family, model and stepping.
+    #[must_use]
+    pub fn cpuid(self, cpuid: [u8; 3]) -> Self {
+        self.set(field::CPUID, &cpuid)
+    }
+
+    /// LAUNCH_MIT_VECTOR and CURRENT_MIT_VECTOR.
+    #[must_use]
+    pub fn mitigations(self, launch: u64, current: u64) -> Self {
+        self.set(field::LAUNCH_MIT_VECTOR, &launch.to_le_bytes())
+            .set(field::CURRENT_MIT_VECTOR, &current.to_le_bytes())
+    }
+
+    fn flags(&self) -> u32 {
+        let mut flags = [0; 4];
+        flags.iter_mut().zip(self.bytes.iter().skip(field::FLAGS)).for_each(|(to, from)| *to = *from);
+        u32::from_le_bytes(flags)
     }
 
     /// A TCB field, at one of the offsets in [`field`], in the layout of the product.
@@ -125,6 +227,15 @@ impl ReportBuilder {
         }
         report.resize(REPORT_LEN, 0);
         Ok(report)
+    }
+}
+
+/// Family, model and stepping of an ordinary processor of a product.
+fn cpuid(product: Product) -> [u8; 3] {
+    match product {
+        Product::Milan => [0x19, 0x01, 0x01],
+        Product::Genoa => [0x19, 0x11, 0x01],
+        Product::Turin => [0x1a, 0x02, 0x01],
     }
 }
 
