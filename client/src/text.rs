@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use vouchsafe_protocol::id::{AnchorClass, AnchorName, VaultId};
 use vouchsafe_protocol::policy::{
-    AbiVersion, AkRule, BitRule, Capability, ChipId, HostDataRule, IdRule, LaunchDigest, MigrationAgentRule,
-    Permission, Product, RefusalDetail, ReportIdRule, TpmKind, TpmKindRule, UserDataRule,
+    AbiVersion, AkRule, BitRule, BootPhase, Capability, ChipId, HostDataRule, IdRule, LaunchDigest,
+    MigrationAgentRule, Permission, Product, RefusalDetail, ReportIdRule, TpmKind, TpmKindRule, UserDataRule,
 };
 
 /// A value with exactly one text form.
@@ -64,6 +64,9 @@ words!(AnchorClass, "'hardware' or 'simulated'",
     AnchorClass::Hardware => "hardware", AnchorClass::Simulated => "simulated");
 words!(BitRule, "'any', 'forbidden' or 'required'",
     BitRule::Any => "any", BitRule::Forbidden => "forbidden", BitRule::Required => "required");
+words!(BootPhase, "'firmware', 'initrd', 'initrd-left', 'system-initialised' or 'ready'",
+    BootPhase::Firmware => "firmware", BootPhase::Initrd => "initrd", BootPhase::InitrdLeft => "initrd-left",
+    BootPhase::SystemInitialised => "system-initialised", BootPhase::Ready => "ready");
 words!(Capability, "'delete', 'destroy', 'list', 'read' or 'write'",
     Capability::Delete => "delete", Capability::Destroy => "destroy", Capability::List => "list",
     Capability::Read => "read", Capability::Write => "write");
@@ -244,6 +247,7 @@ mod tests {
         assert!(
             back(AbiVersion { major: 1, minor: 55 }) && back(AkRule::Either) && back(TpmKind::HostVirtual)
         );
+        assert!(back(BootPhase::Firmware) && back(BootPhase::SystemInitialised));
         assert!(back(TpmKindRule::Any) && back(UserDataRule::NotRequired));
     }
 

@@ -2,7 +2,7 @@
 //! (any chip, any TPM, no revocation lists) has to be said.
 
 use vouchsafe_protocol::policy::{Accept, SnpVtpmAccept, UserDataRule};
-use vouchsafe_protocol::policy_check::{AcceptError, check_accept};
+use vouchsafe_protocol::policy_check::{AcceptError, EventsError, check_accept};
 
 use super::definitions::Definitions;
 use super::error::{CompileError, Reason};
@@ -61,6 +61,8 @@ fn key_of(error: &AcceptError) -> &'static str {
         | AcceptError::NoPcrValue { .. }
         | AcceptError::AllZeroPcr { .. } => "pcrs",
         AcceptError::NoEk => "ek",
+        AcceptError::Events(EventsError::NoRule { .. }) => "pcrs",
+        AcceptError::Events(EventsError::NoFile) => "ima",
         AcceptError::Events(_) => "events",
     }
 }

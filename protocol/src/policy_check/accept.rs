@@ -139,8 +139,8 @@ pub enum AcceptError {
     #[error("the list of endorsement keys is empty")]
     NoEk,
     /// Tpm 11.
-    #[error("the rules over logs are not usable")]
-    Events(#[source] EventsError),
+    #[error(transparent)]
+    Events(EventsError),
 }
 
 /// Checks one accept rule.
