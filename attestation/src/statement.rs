@@ -7,6 +7,8 @@ use vouchsafe_protocol::id::{RoleName, VaultId};
 
 /// Domain of an agent's statement.
 const INTRODUCTION: &str = "vouchsafe/1/introduction";
+/// Domain of a statement that nobody is introduced by: collected evidence.
+const COLLECTION: &str = "vouchsafe/1/collection";
 /// Domain of a vault's statement about itself.
 const VAULT: &str = "vouchsafe/1/vault";
 
@@ -83,6 +85,13 @@ pub fn introduction(
     StatementPreimage(digest::preimage(INTRODUCTION, &parts))
 }
 
+/// The statement of evidence that is collected to be looked at: fresh, and over nothing else. Whatever the nonce,
+/// which its verifier chose, no introduction and no vault has this statement.
+#[must_use]
+pub fn collection(nonce: &[u8]) -> StatementPreimage {
+    StatementPreimage(digest::preimage(COLLECTION, &[nonce]))
+}
+
 /// A vault's statement about itself: these keys are this vault's, which was initialised like this.
 #[must_use]
 pub fn vault(
@@ -134,6 +143,21 @@ mod tests {
         assert_ne!(agent.bytes(), own.bytes());
         let simulated = VaultId { class: AnchorClass::Simulated, ..VAULT_ID };
         assert_ne!(own.bytes(), vault(&simulated, b"a", b"s", b"l", &[1; 32]).bytes());
+    }
+
+    #[test]
+    fn b3_no_nonce_makes_collected_evidence_an_introduction() {
+        let agent = sample(b"challenge", b"key", "r");
+        let nonces = [agent.bytes(), &agent.snp_report_data(), &agent.tpm_qualifying_data()];
+        for nonce in nonces {
+            let collected = collection(nonce);
+            assert_ne!(collected.snp_report_data(), agent.snp_report_data());
+            assert_ne!(collected.tpm_qualifying_data(), agent.tpm_qualifying_data());
+            assert_ne!(collected.tpm_qualifying_data().as_slice(), nonce);
+            assert_ne!(collected.snp_report_data().as_slice(), nonce);
+        }
+        assert_eq!(collection(b"n").bytes(), b"vouchsafe/1/collection\0\0\0\x01n");
+        assert_ne!(collection(b"a"), collection(b"b"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_platform::{Attester, PlatformError, PlatformKind};
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, EvidenceKind, TpmKeys};
+use vouchsafe_protocol::introduction::LogsWanted;
 
 /// A machine that can show evidence; clones share it. Calls to its hardware run on blocking threads, one at a
 /// time.
@@ -52,8 +53,9 @@ impl Machine {
         &self,
         statement: StatementPreimage,
         pcrs: Vec<u8>,
+        logs: LogsWanted,
     ) -> Result<Evidence, MachineError> {
-        self.call(move |attester| attester.evidence(&statement, &pcrs)).await
+        self.call(move |attester| attester.evidence(&statement, &pcrs, logs)).await
     }
 
     async fn call<T: Send + 'static>(

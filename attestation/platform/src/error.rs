@@ -1,6 +1,7 @@
 //! Why the machine could not do it.
 
 use crate::entropy::EntropyError;
+use crate::logs::LogError;
 use crate::sealed::SealedError;
 use crate::sim::SimError;
 use crate::snp::SnpError;
@@ -12,6 +13,9 @@ pub enum PlatformError {
     /// The machine's generator is stuck (H8).
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// A log that explains PCRs.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The machine has no monotonic counter.
     #[error("this machine has no monotonic counter")]
     NoCounter,

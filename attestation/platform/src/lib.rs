@@ -9,6 +9,7 @@ mod config;
 mod entropy;
 mod error;
 mod files;
+mod logs;
 mod machine_seal;
 pub mod sealed;
 pub mod sim;
@@ -18,10 +19,12 @@ pub mod tpm;
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::introduction::LogsWanted;
 
 pub use config::{PlatformConfig, open, open_attester};
 pub use entropy::{EntropyError, EntropyWatch};
 pub use error::PlatformError;
+pub use logs::{Log, LogError, LogFault, LogPaths};
 
 /// Produces evidence about the machine it runs on (the Attester of RFC 9334).
 pub trait Attester: Send {
@@ -40,12 +43,17 @@ pub trait Attester: Send {
     /// [`PlatformError::NoTpm`], or why the TPM does not open it.
     fn activate(&mut self, blob: &CredentialBlob) -> Result<Key32, PlatformError>;
 
-    /// Evidence over a statement. `pcrs` is the selection of the SHA-256 bank to quote; without a TPM it is
-    /// not used.
+    /// Evidence over a statement. `pcrs` is the selection of the SHA-256 bank to quote, `logs` are those that
+    /// the verifier looks at; without a TPM neither is used.
     ///
     /// # Errors
-    /// [`PlatformError`] when the machine does not give any.
-    fn evidence(&mut self, statement: &StatementPreimage, pcrs: &[u8]) -> Result<Evidence, PlatformError>;
+    /// [`PlatformError`] when the machine does not give any, or not a log that is wanted.
+    fn evidence(
+        &mut self,
+        statement: &StatementPreimage,
+        pcrs: &[u8],
+        logs: LogsWanted,
+    ) -> Result<Evidence, PlatformError>;
 }
 
 /// A machine that can hold a vault.

@@ -22,6 +22,7 @@ use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::{digest, random};
 use vouchsafe_protocol::anchors::SimulatedRoot;
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::policy::{ChipId, LaunchDigest, Product};
 use vouchsafe_simulation::SimulationError;
 
@@ -210,7 +211,12 @@ impl Attester for SimPlatform {
         Err(PlatformError::NoTpm)
     }
 
-    fn evidence(&mut self, statement: &StatementPreimage, _: &[u8]) -> Result<Evidence, PlatformError> {
+    fn evidence(
+        &mut self,
+        statement: &StatementPreimage,
+        _: &[u8],
+        _: LogsWanted,
+    ) -> Result<Evidence, PlatformError> {
         let evidence = self.machine.chip().attest(self.measurement, &statement.snp_report_data());
         Ok(Evidence::Snp(evidence.map_err(SimError::Simulation)?))
     }

@@ -16,9 +16,8 @@ use std::path::{Path, PathBuf};
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_protocol::evidence::{
-    CredentialBlob, Evidence, SnpEndorsements, SnpEvidence, TpmKeys,
-};
+use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, SnpEndorsements, SnpEvidence, TpmKeys};
+use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::limits::CERTIFICATE_LEN;
 
 use self::cert_table::{CertTable, CertTableError};
@@ -205,7 +204,12 @@ impl<Device: GuestDevice, Directory: ReportDirectory> Attester for SnpPlatform<D
         Err(PlatformError::NoTpm)
     }
 
-    fn evidence(&mut self, statement: &StatementPreimage, _: &[u8]) -> Result<Evidence, PlatformError> {
+    fn evidence(
+        &mut self,
+        statement: &StatementPreimage,
+        _: &[u8],
+        _: LogsWanted,
+    ) -> Result<Evidence, PlatformError> {
         Ok(Evidence::Snp(self.snp_evidence(&statement.snp_report_data())?))
     }
 }

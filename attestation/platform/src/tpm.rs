@@ -9,7 +9,9 @@ mod counter;
 mod ek;
 mod error;
 mod key;
+mod nv;
 mod pcr;
+mod provided;
 mod quote;
 mod seal;
 mod tcti;
@@ -20,7 +22,8 @@ use tss_esapi::handles::KeyHandle;
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_protocol::evidence::{AkProof, CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::evidence::{AkProof, CredentialBlob, Evidence, Logs, PcrValue, TpmKeys};
+use vouchsafe_protocol::introduction::LogsWanted;
 
 use self::ak_file::AttestationKey;
 use self::connection::{Connection, Encrypt};
@@ -28,17 +31,17 @@ use self::counter::Counter;
 use self::ek::Endorsement;
 use self::pcr::Selection;
 use crate::entropy::BLOCK_LEN;
+use crate::logs::{Log, LogError, LogFault, LogPaths};
 use crate::sealed::{self, SealedBody, SealedError};
 use crate::{Attester, EntropyWatch, Platform, PlatformError, PlatformKind};
 
 pub use self::error::{ChangedPcrs, ConnectError, CounterFault, KeysError, TpmError, UnsealError};
+pub use self::pcr::Bank;
 pub use self::tcti::{Tcti, TctiError};
 
 /// PCRs that a vault's root key is bound to unless configured otherwise: firmware (0), option ROMs (2), boot
 /// loader (4) and Secure Boot state (7).
 pub const SEAL_PCRS: [u8; 4] = [0, 2, 4, 7];
-/// Where Linux shows the boot event log of the machine's first TPM.
-const EVENT_LOG: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
 
 /// How to use a TPM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,10 @@ pub struct TpmConfig {
     /// File with EK certificates (PEM, or one DER): the chain above the TPM's own certificate, or a whole chain
     /// for a TPM that holds none.
     pub ek_chain: Option<PathBuf>,
+    /// Which attestation key an agent quotes with. A vault's is always its own.
+    pub ak: AkSource,
+    /// Where the kernel's logs of this TPM are; `None` for a TPM that is not this machine's.
+    pub logs: Option<LogPaths>,
     /// PCRs of the SHA-256 bank that the root key is bound to, ascending.
     pub seal_pcrs: Vec<u8>,
 }
@@ -58,8 +65,27 @@ impl TpmConfig {
     /// The usual settings for a TPM.
     #[must_use]
     pub fn new(tcti: Tcti) -> Self {
-        Self { tcti, ak_file: None, ek_chain: None, seal_pcrs: SEAL_PCRS.to_vec() }
+        let logs = tcti.device().map(LogPaths::of_device);
+        let ak = AkSource::Own;
+        Self { tcti, ak_file: None, ek_chain: None, ak, logs, seal_pcrs: SEAL_PCRS.to_vec() }
     }
+}
+
+/// Where an agent's attestation key comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AkSource {
+    /// Made under the storage root key; a verifier proves by the endorsement key that it is the TPM's.
+    #[default]
+    Own,
+    /// Made by the cloud that the TPM is of, and certified by it.
+    Provided,
+}
+
+/// A loaded attestation key.
+struct LoadedKey {
+    handle: KeyHandle,
+    /// `TPMT_PUBLIC`.
+    public: Vec<u8>,
 }
 
 /// A machine with a TPM.
@@ -108,12 +134,54 @@ impl TpmPlatform {
         Ok(self.ak.insert(ak).clone())
     }
 
-    fn load_attestation_key(
-        &mut self,
-        connection: &mut Connection,
-    ) -> Result<(KeyHandle, AttestationKey), TpmError> {
-        let ak = self.attestation_key(connection)?;
-        Ok((key::load(connection, &ak.blob)?, ak))
+    fn load_attestation_key(&mut self, connection: &mut Connection) -> Result<LoadedKey, TpmError> {
+        match self.config.ak {
+            AkSource::Own => {
+                let ak = self.attestation_key(connection)?;
+                Ok(LoadedKey { handle: key::load(connection, &ak.blob)?, public: ak.blob.public })
+            }
+            AkSource::Provided => {
+                let key = provided::load(connection)?;
+                Ok(LoadedKey { handle: key.handle, public: key.public })
+            }
+        }
+    }
+
+    /// Whether a cloud provided this TPM with an attestation key: [`AkSource::Provided`] can be used.
+    ///
+    /// # Errors
+    /// [`TpmError`] when the TPM cannot be reached.
+    pub fn has_provided_key(&mut self) -> Result<bool, TpmError> {
+        provided::exists(&mut self.connect()?)
+    }
+
+    /// What the TPM says that each of its banks holds of these PCRs. Nothing vouches for it.
+    ///
+    /// # Errors
+    /// [`TpmError`].
+    pub fn banks(&mut self, pcrs: &[u8]) -> Result<Vec<Bank>, TpmError> {
+        let selection = Selection::new(pcrs)?;
+        pcr::banks(&mut self.connect()?, &selection)
+    }
+
+    /// The attestation key that quotes are signed with, `TPMT_PUBLIC`.
+    ///
+    /// # Errors
+    /// [`TpmError`].
+    pub fn ak_public(&mut self) -> Result<Vec<u8>, TpmError> {
+        let mut connection = self.connect()?;
+        Ok(self.load_attestation_key(&mut connection)?.public)
+    }
+
+    fn logs(&self, wanted: LogsWanted, pcrs: &[PcrValue]) -> Result<Logs, LogError> {
+        match &self.config.logs {
+            Some(paths) => paths.read_wanted(wanted, pcrs),
+            None if wanted == LogsWanted::default() => Ok(Logs::default()),
+            None => {
+                let log = if wanted.boot { Log::Boot } else { Log::Ima };
+                Err(LogError { log, path: PathBuf::new(), fault: LogFault::OtherTpm })
+            }
+        }
     }
 
     fn endorsement(&mut self, connection: &mut Connection) -> Result<Endorsement, TpmError> {
@@ -132,34 +200,40 @@ impl Attester for TpmPlatform {
 
     fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError> {
         let mut connection = self.connect()?;
+        if self.config.ak == AkSource::Provided {
+            let key = provided::load(&mut connection)?;
+            let proof = AkProof::Certificate { ak_chain: vec![key.certificate] };
+            return Ok(Some(TpmKeys { ak_public: key.public, proof }));
+        }
         let ak = self.attestation_key(&mut connection)?;
         let endorsement = self.endorsement(&mut connection)?;
         let (_, ek_public) = ek::load(&mut connection, endorsement.kind)?;
         Ok(Some(TpmKeys {
             ak_public: ak.blob.public,
-            proof: AkProof::Credential {
-                ek_chain: endorsement.chain,
-                ek_public: key::marshal(&ek_public)?,
-            },
+            proof: AkProof::Credential { ek_chain: endorsement.chain, ek_public: key::marshal(&ek_public)? },
         }))
     }
 
     fn activate(&mut self, blob: &CredentialBlob) -> Result<Key32, PlatformError> {
         let mut connection = self.connect()?;
         let kind = self.endorsement(&mut connection)?.kind;
-        let (ak, _) = self.load_attestation_key(&mut connection)?;
-        Ok(ek::activate(&mut connection, ak, kind, blob)?)
+        let ak = self.load_attestation_key(&mut connection)?;
+        Ok(ek::activate(&mut connection, ak.handle, kind, blob)?)
     }
 
-    fn evidence(&mut self, statement: &StatementPreimage, pcrs: &[u8]) -> Result<Evidence, PlatformError> {
+    fn evidence(
+        &mut self,
+        statement: &StatementPreimage,
+        pcrs: &[u8],
+        logs: LogsWanted,
+    ) -> Result<Evidence, PlatformError> {
         let selection = Selection::new(pcrs)?;
         let mut connection = self.connect()?;
-        let (handle, ak) = self.load_attestation_key(&mut connection)?;
+        let ak = self.load_attestation_key(&mut connection)?;
         let qualifying = statement.tpm_qualifying_data();
-        let mut evidence = quote::quote(&mut connection, handle, &ak.blob.public, qualifying, &selection)?;
-        if self.config.tcti.device().is_some() {
-            evidence.logs.boot = quote::event_log(EVENT_LOG.as_ref());
-        }
+        let mut evidence = quote::quote(&mut connection, ak.handle, &ak.public, qualifying, &selection)?;
+        // After quoting: see `LogPaths::read_ima`.
+        evidence.logs = self.logs(logs, &evidence.pcrs)?;
         Ok(Evidence::Tpm(evidence))
     }
 }

@@ -14,6 +14,7 @@ use vouchsafe_crypto::secret::Key32;
 use vouchsafe_enclave::PlatformName;
 use vouchsafe_platform::{Platform, PlatformError, PlatformKind};
 use vouchsafe_protocol::evidence::Evidence;
+use vouchsafe_protocol::introduction::LogsWanted;
 
 /// Why the machine did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +90,8 @@ impl Machine {
 
     pub(crate) async fn evidence(&self, statement: StatementPreimage) -> Result<Evidence, MachineError> {
         let pcrs = Arc::clone(&self.pcrs);
-        self.call(move |platform| platform.evidence(&statement, &pcrs)).await
+        // Pins look at PCRs alone.
+        self.call(move |platform| platform.evidence(&statement, &pcrs, LogsWanted::default())).await
     }
 
     async fn call<T, F>(&self, work: F) -> Result<T, MachineError>

@@ -9,6 +9,7 @@ use vouchsafe_crypto::signature::P256Key;
 use vouchsafe_platform::tpm::TpmPlatform;
 use vouchsafe_platform::{Attester, PlatformError, PlatformKind};
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmEvidence, TpmKeys};
+use vouchsafe_protocol::introduction::LogsWanted;
 
 use crate::agent::{introduce_through, tpm};
 use crate::{Outcome, Victim};
@@ -67,8 +68,13 @@ impl Attester for SoftwareKey {
         }
     }
 
-    fn evidence(&mut self, statement: &StatementPreimage, pcrs: &[u8]) -> Result<Evidence, PlatformError> {
-        let evidence = self.tpm.evidence(statement, pcrs)?;
+    fn evidence(
+        &mut self,
+        statement: &StatementPreimage,
+        pcrs: &[u8],
+        logs: LogsWanted,
+    ) -> Result<Evidence, PlatformError> {
+        let evidence = self.tpm.evidence(statement, pcrs, logs)?;
         Ok(match evidence {
             Evidence::Tpm(genuine) => {
                 let signature = self.key.sign(&genuine.quote).ok().and_then(|der| tpm_signature(&der));
@@ -78,7 +84,7 @@ impl Attester for SoftwareKey {
                     ..genuine
                 })
             }
-            other @ Evidence::Snp(_) => other,
+            other @ (Evidence::Snp(_) | Evidence::SnpVtpm(_)) => other,
         })
     }
 }

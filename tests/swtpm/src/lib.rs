@@ -6,6 +6,7 @@
 
 mod authority;
 mod commands;
+mod logs;
 mod process;
 mod relay;
 
@@ -16,6 +17,7 @@ use process::Process;
 use tempfile::TempDir;
 
 pub use commands::{ResponseCode, TpmResponse};
+pub use logs::KernelLogs;
 pub use relay::{Relay, Tamper};
 
 /// The PCRs that [`Swtpm::boot`] extends: what firmware measures and what a vault's seal is bound to.

@@ -13,6 +13,7 @@ use vouchsafe_crypto::secret::Key32;
 use vouchsafe_platform::tpm::{TpmConfig, TpmPlatform};
 use vouchsafe_platform::{Attester, PlatformError, PlatformKind};
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_swtpm::Swtpm;
 use vouchsafe_tests::stack::{Agent, Below, Operator, Stack, binary};
@@ -72,7 +73,7 @@ fn role(tpm: &Swtpm) -> anyhow::Result<String> {
         digest: [0; 32],
     };
     let any = statement::introduction(b"any", &[0; 32], b"any", &ROLE.parse()?, &vault);
-    let Evidence::Tpm(shown) = platform(tpm)?.evidence(&any, &PCRS)? else { anyhow::bail!("no quote") };
+    let Evidence::Tpm(shown) = platform(tpm)?.evidence(&any, &PCRS, LogsWanted::default())? else { anyhow::bail!("no quote") };
     let values: Vec<String> = shown
         .pcrs
         .iter()
@@ -134,8 +135,13 @@ impl<E: Attester> Attester for Forged<E> {
         self.endorsed.activate(blob).or_else(|_| random::key().map_err(|_| PlatformError::NoRandomness))
     }
 
-    fn evidence(&mut self, statement: &StatementPreimage, pcrs: &[u8]) -> Result<Evidence, PlatformError> {
-        self.quoting.evidence(statement, pcrs)
+    fn evidence(
+        &mut self,
+        statement: &StatementPreimage,
+        pcrs: &[u8],
+        logs: LogsWanted,
+    ) -> Result<Evidence, PlatformError> {
+        self.quoting.evidence(statement, pcrs, logs)
     }
 }
 

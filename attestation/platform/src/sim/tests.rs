@@ -8,6 +8,7 @@ use vouchsafe_attestation::{
 };
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::id::{AnchorClass, VaultId};
+use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::policy::{Accept, ChipRule, RevocationRule, SnpAccept, Tcb, TcbFloor};
 
 use super::*;
@@ -56,13 +57,12 @@ fn a_simulated_machine_is_accepted_by_the_verifier_from_end_to_end() {
     let rule = accept(&agent);
     let judge = |evidence: &Evidence| {
         let rules = std::slice::from_ref(&rule);
-        let context =
-            Context { anchors: &anchors, collateral: &Collateral::new(), now_unix_secs: NOW };
+        let context = Context { anchors: &anchors, collateral: &Collateral::new(), now_unix_secs: NOW };
         appraise(evidence, &statement, rules, Residency::NotATpm, context, &mut ChainCache::new())
     };
-    let appraisal = judge(&agent.evidence(&statement, &[]).unwrap()).unwrap();
+    let appraisal = judge(&agent.evidence(&statement, &[], LogsWanted::default()).unwrap()).unwrap();
     assert_eq!(appraisal.anchor_class, AnchorClass::Simulated);
-    let other_chip = judge(&vault.evidence(&statement, &[]).unwrap());
+    let other_chip = judge(&vault.evidence(&statement, &[], LogsWanted::default()).unwrap());
     assert!(matches!(other_chip, Err(AppraisalError::SnpRule(_))), "{other_chip:?}");
 }
 

@@ -142,7 +142,7 @@ fn statement() -> StatementPreimage {
 }
 
 fn evidence(guest: &mut SnpPlatform<Processor, Kernel>) -> Result<SnpEvidence, SnpError> {
-    match guest.evidence(&statement(), &[]) {
+    match guest.evidence(&statement(), &[], LogsWanted::default()) {
         Ok(Evidence::Snp(evidence)) => Ok(evidence),
         Ok(Evidence::Tpm(_) | Evidence::SnpVtpm(_)) => panic!("an SNP guest gave a quote"),
         Err(PlatformError::Snp(error)) => Err(error),

@@ -9,10 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tss_esapi::constants::CapabilityType;
 use tss_esapi::constants::response_code::Tss2ResponseCodeKind;
-use tss_esapi::handles::{
-    AuthHandle, KeyHandle, NvIndexHandle, NvIndexTpmHandle, PersistentTpmHandle, TpmHandle,
-};
-use tss_esapi::interface_types::resource_handles::{Hierarchy, NvAuth};
+use tss_esapi::handles::{AuthHandle, KeyHandle, PersistentTpmHandle, TpmHandle};
+use tss_esapi::interface_types::resource_handles::Hierarchy;
 use tss_esapi::structures::{CapabilityData, Digest, EncryptedSecret, IdObject, Nonce, Public};
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_protocol::evidence::CredentialBlob;
@@ -23,10 +21,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::connection::{Connection, Encrypt};
 use super::error::{KeysError, TpmError};
 use super::key::{self, EkKind, Name};
+use super::nv;
 use crate::files;
 
-/// Bytes of one NV read: every TPM's buffer holds at least 512.
-const NV_CHUNK: u16 = 512;
 /// Handles asked for at once.
 const MAX_HANDLES: u32 = 64;
 /// Largest file of EK certificates in bytes: the chain in base64 with headers.
@@ -106,38 +103,12 @@ fn split_chain(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
 
 /// `None` if the TPM has no such index. The certificate is checked by whoever verifies it, not here.
 fn read_certificate(connection: &mut Connection, kind: EkKind) -> Result<Option<Vec<u8>>, TpmError> {
-    let command = "TPM2_NV_Read";
-    let index = kind.certificate_index();
-    if !handles_from(connection, index)?.contains(&index) {
-        return Ok(None);
-    }
-    let handle = connection.bare("TPM2_NV_ReadPublic", |context| {
-        context.tr_from_tpm_public(TpmHandle::NvIndex(NvIndexTpmHandle::new(index)?))
-    })?;
-    let handle = NvIndexHandle::from(handle);
-    let (public, _) = connection.bare("TPM2_NV_ReadPublic", |context| context.nv_read_public(handle))?;
-    let len = public.data_size();
-    if len > CERTIFICATE_LEN {
-        return Err(TpmError::UnexpectedAnswer { command });
-    }
-    let mut bytes = Vec::with_capacity(len);
-    while bytes.len() < len {
-        let unexpected = |_| TpmError::UnexpectedAnswer { command };
-        let offset = u16::try_from(bytes.len()).map_err(unexpected)?;
-        let chunk = u16::try_from(len - bytes.len()).map_err(unexpected)?.min(NV_CHUNK);
-        let read = connection.command(command, Encrypt::Answer, |context| {
-            context.nv_read(NvAuth::NvIndex(handle), handle, chunk, offset)
-        })?;
-        if read.value().len() != usize::from(chunk) {
-            return Err(TpmError::UnexpectedAnswer { command });
-        }
-        bytes.extend_from_slice(read.value());
-    }
-    Ok(der_prefix(&bytes).map(<[u8]>::to_vec))
+    let bytes = nv::read(connection, kind.certificate_index(), CERTIFICATE_LEN)?;
+    Ok(bytes.as_deref().and_then(der_prefix).map(<[u8]>::to_vec))
 }
 
 /// The one DER element that the bytes begin with: an index may be longer than its certificate.
-fn der_prefix(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn der_prefix(bytes: &[u8]) -> Option<&[u8]> {
     let (header, len) = match bytes {
         [0x30, len, ..] if *len < 0x80 => (2, usize::from(*len)),
         [0x30, 0x81, len, ..] => (3, usize::from(*len)),

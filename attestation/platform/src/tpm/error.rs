@@ -128,6 +128,9 @@ pub enum KeysError {
         /// The reason.
         source: io::Error,
     },
+    /// No cloud provided the TPM with an attestation key and its certificate.
+    #[error("the TPM holds no attestation key of a cloud with its certificate; use a key of its own")]
+    NoProvidedKey,
     /// There is no certificate for the endorsement key.
     #[error("the TPM holds no EK certificate; name a file with the manufacturer's with --ek-chain")]
     NoEkCertificate,

@@ -1,7 +1,8 @@
 //! PCRs of the SHA-256 bank: selections, authenticated reading, and the policy over them.
 
+use tss_esapi::constants::CapabilityType;
 use tss_esapi::interface_types::algorithm::HashingAlgorithm;
-use tss_esapi::structures::{PcrSelectionList, PcrSlot};
+use tss_esapi::structures::{CapabilityData, PcrSelectionList, PcrSlot};
 use vouchsafe_crypto::digest;
 use vouchsafe_protocol::evidence::PcrValue;
 
@@ -65,6 +66,55 @@ pub(crate) fn read(connection: &mut Connection, selection: &Selection) -> Result
         }
     }
     Ok(values)
+}
+
+/// Values of one bank, by index, ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bank {
+    /// Name of its hash algorithm: "sha1", "sha256", ...
+    pub name: &'static str,
+    /// Index and value.
+    pub values: Vec<(u8, Vec<u8>)>,
+}
+
+/// What the TPM says that its banks hold of these PCRs. Nothing vouches for it: to be looked at, next to a quote.
+pub(crate) fn banks(connection: &mut Connection, selection: &Selection) -> Result<Vec<Bank>, TpmError> {
+    let command = "TPM2_GetCapability";
+    let (allocated, _) =
+        connection.bare(command, |context| context.get_capability(CapabilityType::AssignedPcr, 0, 1))?;
+    let CapabilityData::AssignedPcr(allocated) = allocated else {
+        return Err(TpmError::UnexpectedAnswer { command });
+    };
+    let mut banks = Vec::new();
+    for bank in allocated.get_selections() {
+        let name = bank_name(bank.hashing_algorithm());
+        let (Some(name), false) = (name, bank.is_empty()) else { continue };
+        let mut values = Vec::with_capacity(selection.0.len());
+        for &index in &selection.0 {
+            let (_, _, digests) = connection.bare("TPM2_PCR_Read", |context| {
+                let slot = PcrSlot::try_from(1u32 << index)?;
+                let list = PcrSelectionList::builder().with_selection(bank.hashing_algorithm(), &[slot]);
+                context.pcr_read(list.build()?)
+            })?;
+            values.extend(digests.value().first().map(|digest| (index, digest.value().to_vec())));
+        }
+        banks.push(Bank { name, values });
+    }
+    Ok(banks)
+}
+
+fn bank_name(bank: HashingAlgorithm) -> Option<&'static str> {
+    match bank {
+        HashingAlgorithm::Sha1 => Some("sha1"),
+        HashingAlgorithm::Sha256 => Some("sha256"),
+        HashingAlgorithm::Sha384 => Some("sha384"),
+        HashingAlgorithm::Sha512 => Some("sha512"),
+        HashingAlgorithm::Sm3_256 => Some("sm3_256"),
+        HashingAlgorithm::Sha3_256 => Some("sha3_256"),
+        HashingAlgorithm::Sha3_384 => Some("sha3_384"),
+        HashingAlgorithm::Sha3_512 => Some("sha3_512"),
+        HashingAlgorithm::Null => None,
+    }
 }
 
 /// SHA-256 over the values in ascending order of index, as quotes and PCR policies have it.

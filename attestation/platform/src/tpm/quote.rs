@@ -1,22 +1,18 @@
 //! `TPM2_Quote` over a statement, with the values that it covers.
 
-use std::path::Path;
-
 use tss_esapi::handles::KeyHandle;
 use tss_esapi::structures::{AttestInfo, Data, SignatureScheme};
 use tss_esapi::traits::Marshall;
 use vouchsafe_protocol::evidence::{Logs, TpmEvidence};
-use vouchsafe_protocol::limits::EVENT_LOG_LEN;
 
 use super::connection::{Connection, Encrypt};
 use super::error::TpmError;
 use super::pcr::{self, Selection};
-use crate::files;
 
 /// How often the values may change between reading and quoting before giving up.
 const ATTEMPTS: usize = 4;
 
-/// Quotes until the values read are the values quoted.
+/// Quotes until the values read are the values quoted. Logs are the caller's to add, afterwards.
 pub(crate) fn quote(
     connection: &mut Connection,
     ak: KeyHandle,
@@ -47,10 +43,4 @@ pub(crate) fn quote(
         });
     }
     Err(TpmError::PcrsUnstable)
-}
-
-/// The boot event log if this user may read it and it is within the limit. It belongs to the machine's own
-/// TPM; a software TPM has none.
-pub(crate) fn event_log(path: &Path) -> Option<Vec<u8>> {
-    files::read(path, EVENT_LOG_LEN).ok().filter(|log| !log.is_empty())
 }

@@ -10,6 +10,7 @@ use vouchsafe_crypto::secret::Key32;
 use vouchsafe_platform::{Attester, Platform, PlatformError, PlatformKind};
 use vouchsafe_protocol::anchors::SimulatedRoot;
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::policy::{
     Accept, ChipRule, LaunchDigest, Product, RevocationRule, SnpAccept, Tcb, TcbFloor,
 };
@@ -86,7 +87,12 @@ impl Attester for TestMachine {
         Err(PlatformError::NoTpm)
     }
 
-    fn evidence(&mut self, statement: &StatementPreimage, _pcrs: &[u8]) -> Result<Evidence, PlatformError> {
+    fn evidence(
+        &mut self,
+        statement: &StatementPreimage,
+        _pcrs: &[u8],
+        _logs: LogsWanted,
+    ) -> Result<Evidence, PlatformError> {
         let evidence = self.set().chip.attest(LaunchDigest(MEASUREMENT), &statement.snp_report_data());
         Ok(Evidence::Snp(evidence.unwrap()))
     }

@@ -23,7 +23,7 @@ use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::frame;
 use vouchsafe_protocol::introduction::{
-    Hello, InitRequest, IntroductionReply, IntroductionRequest, OperatorKey, Subject, VERSION,
+    Hello, InitRequest, IntroductionReply, IntroductionRequest, LogsWanted, OperatorKey, Subject, VERSION,
 };
 use vouchsafe_protocol::limits::{INTRODUCTION_FRAME_LEN, LINK_FRAME_LEN};
 use vouchsafe_protocol::link::{EnclaveState, LinkHello, StorageRequest};
@@ -115,7 +115,7 @@ impl Bench {
         let sealed = machine.seal(genesis.root()).unwrap();
         let counter = machine.counter().unwrap();
         let (record, unattested) = genesis.start(sealed, counter, now_secs, &mut KernelPorts).unwrap();
-        let evidence = machine.evidence(&unattested.statement(), &[]).unwrap();
+        let evidence = machine.evidence(&unattested.statement(), &[], LogsWanted::default()).unwrap();
         let mut core = unattested.attest(evidence);
         while let Some(cut) = core.cut().unwrap() {
             let reply = self.disk.answer(&StorageRequest::Append(cut.appends));

@@ -51,7 +51,7 @@ fn residency(tpm: &Swtpm, machine: &mut TpmPlatform) -> (ResidentAk, u64) {
 }
 
 fn quote(machine: &mut TpmPlatform, challenge: &[u8], pcrs: &[u8]) -> TpmEvidence {
-    match machine.evidence(&statement(challenge), pcrs).unwrap() {
+    match machine.evidence(&statement(challenge), pcrs, LogsWanted::default()).unwrap() {
         Evidence::Tpm(evidence) => evidence,
         Evidence::Snp(_) | Evidence::SnpVtpm(_) => panic!("a TPM gave an SNP report"),
     }
@@ -96,7 +96,7 @@ fn a_machine_is_accepted_by_the_verifier_from_end_to_end() {
     let (resident, now) = residency(&tpm, &mut machine);
     let evidence = quote(&mut machine, b"challenge", &QUOTED);
     assert_eq!(evidence.pcrs.iter().map(|pcr| pcr.index).collect::<Vec<_>>(), QUOTED);
-    assert_eq!(evidence.logs.boot, None, "a software TPM has no log of this machine");
+    assert_eq!(evidence.logs, Logs::default(), "none was wanted");
     let rule = accepting(&evidence);
     judge(&tpm, &resident, now, evidence.clone(), b"challenge", rule.clone()).unwrap();
 
@@ -127,7 +127,7 @@ fn t2_a_selection_that_cannot_be_is_refused_before_the_tpm_is_asked() {
     let tpm = Swtpm::create().unwrap();
     let mut machine = platform(&tpm);
     for pcrs in [&[][..], &[7, 0], &[7, 7], &[24]] {
-        let error = machine.evidence(&statement(b"c"), pcrs).unwrap_err();
+        let error = machine.evidence(&statement(b"c"), pcrs, LogsWanted::default()).unwrap_err();
         assert!(matches!(error, PlatformError::Tpm(TpmError::PcrSelection)), "{error:?}");
     }
 }

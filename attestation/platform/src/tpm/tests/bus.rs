@@ -95,7 +95,8 @@ fn t14_the_bus_never_carries_the_answer_to_a_credential() {
     let mut machine = behind(&relay);
     let keys = machine.tpm_keys().unwrap().unwrap();
     let ak = vouchsafe_attestation::parse_ak(&keys.ak_public).unwrap();
-    let (_, leaf) = X509Certificate::from_der(&keys.ek_chain[0]).unwrap();
+    let AkProof::Credential { ek_chain, .. } = &keys.proof else { panic!("not by an endorsement key") };
+    let (_, leaf) = X509Certificate::from_der(&ek_chain[0]).unwrap();
     let Ok(PublicKey::RSA(rsa)) = leaf.public_key().parsed() else { panic!("not an RSA key") };
     let modulus = rsa.modulus.strip_prefix(&[0]).unwrap_or(rsa.modulus).to_vec();
     let ek = EndorsementKey::Rsa2048 { modulus, exponent: 65_537 };
