@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use vouchsafe_attestation::anchors::TrustAnchors;
+use vouchsafe_attestation::azure::{HclReport, RuntimeClaims};
 use vouchsafe_attestation::cache::ChainCache;
 use vouchsafe_attestation::snp::crl::check_not_revoked;
 use vouchsafe_attestation::snp::report::Report;
@@ -12,10 +13,10 @@ use vouchsafe_attestation::tpm::attest::Quote;
 use vouchsafe_attestation::tpm::public::Public;
 use vouchsafe_attestation::tpm::signature::QuoteSignature;
 use vouchsafe_attestation::x509::{Certificate, parse_spki};
-use vouchsafe_attestation::{parse_ak, verify_ek};
+use vouchsafe_attestation::{parse_ak, verify_ak_certificate, verify_ek};
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::codec;
-use vouchsafe_protocol::evidence::{SnpEvidence, TpmKeys};
+use vouchsafe_protocol::evidence::{AkProof, SnpEvidence, TpmKeys};
 use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
 use vouchsafe_protocol::policy::{Permission, Product};
 
@@ -31,6 +32,9 @@ pub(crate) const TARGETS: &[Target] = &[
     ("tpm-public", tpm_public),
     ("tpm-signature", |data| ignore(QuoteSignature::parse(data))),
     ("ek-chain", ek_chain),
+    ("ak-chain", ak_chain),
+    ("hcl-report", hcl_report),
+    ("runtime-claims", |data| ignore(RuntimeClaims::dangerous_read_unbound(data))),
     ("anchors", anchors),
 ];
 
@@ -70,6 +74,23 @@ fn tpm_public(data: &[u8]) {
 fn ek_chain(data: &[u8]) {
     if let Ok(keys) = codec::decode::<TpmKeys>(data, INTRODUCTION_FRAME_LEN) {
         assert!(verify_ek(&keys, &ANCHORS, NOW).is_err(), "there is no anchor");
+    }
+}
+
+fn ak_chain(data: &[u8]) {
+    if let Ok(keys) = codec::decode::<TpmKeys>(data, INTRODUCTION_FRAME_LEN)
+        && let AkProof::Certificate { ak_chain } = &keys.proof
+    {
+        assert!(verify_ak_certificate(&keys.ak_public, ak_chain, &ANCHORS, NOW).is_err(), "there is no anchor");
+    }
+}
+
+fn hcl_report(data: &[u8]) {
+    if let Ok(hcl) = HclReport::parse(data) {
+        assert_eq!(hcl.snp_report(), &data[32..32 + 1184]);
+        assert!(!hcl.claims().is_empty() && hcl.claims().len() < data.len());
+        ignore(hcl.check_report_data(&[0; 64]));
+        ignore(RuntimeClaims::dangerous_read_unbound(hcl.claims()));
     }
 }
 
