@@ -10,11 +10,11 @@ use vouchsafe_crypto::signature::{P256Key, SignatureError};
 use vouchsafe_crypto::transcript;
 use vouchsafe_protocol::anchors::Anchors;
 use vouchsafe_protocol::codec::{self, CodecError};
-use vouchsafe_protocol::evidence::EvidenceKind;
+use vouchsafe_protocol::evidence::{Evidence, EvidenceKind};
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::introduction::{
-    Activated, Grant, Hello, IntroductionReply, IntroductionRequest, Proof, Prove, ProveBody, Subject,
-    VERSION,
+    Activated, Grant, Hello, IntroductionReply, IntroductionRequest, LogsWanted, Proof, Prove, ProveBody,
+    Subject, VERSION,
 };
 use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
 use vouchsafe_protocol::link::ALPN_INTRODUCE;
@@ -28,7 +28,7 @@ use crate::frames::{FrameError, read_frame, write_frame};
 use crate::grant::{self, GrantError};
 use crate::identity::{Identity, copy_key};
 use crate::machine::{Machine, MachineError};
-use crate::offer::{self, OfferError, VerifiedOffer};
+use crate::offer::{self, OfferError, Quoting, VerifiedOffer};
 use crate::pin::Pin;
 use crate::transport::{self, TransportError};
 use crate::vault::{Expected, Platform, VerifiedVault};
@@ -117,11 +117,11 @@ pub async fn introduce(
     let kind = machine.kind().await.map_err(IntroduceError::Machine)?;
     let tpm = match kind {
         EvidenceKind::Tpm => machine.tpm_keys().await.map_err(IntroduceError::Machine)?,
-        EvidenceKind::Snp => None,
+        EvidenceKind::Snp | EvidenceKind::SnpVtpm => None,
     };
     let subject = Subject::Agent { role: role.clone(), kind, tpm };
     let mut conversation = Conversation::open(endpoint, expect, subject).await?;
-    let offer = conversation.offer(Some(kind)).await?;
+    let offer = conversation.offer().await?;
     let key = P256Key::generate().map_err(IntroduceError::Key)?;
     let proof = evidence(machine, &offer, role, &key).await?;
     let grant = conversation.prove(&offer, &key, proof).await?;
@@ -141,7 +141,7 @@ pub async fn introduce_operator(
 ) -> Result<Introduced, IntroduceError> {
     let subject = Subject::Operator(operator.clone());
     let mut conversation = Conversation::open(endpoint, expect, subject).await?;
-    let offer = conversation.offer(None).await?;
+    let offer = conversation.offer().await?;
     let key = copy_key(key).map_err(IntroduceError::Key)?;
     let grant = conversation.prove(&offer, &key, Proof::OperatorKey).await?;
     conversation.close().await;
@@ -158,16 +158,34 @@ async fn evidence(
 ) -> Result<Proof, IntroduceError> {
     let vault_id = offer.vault.vault_id();
     let statement = statement::introduction(&offer.challenge, &offer.digest, &key.spki(), role, vault_id);
-    let (activated, pcrs) = match &offer.tpm {
-        Some(tpm) => {
-            let secret = machine.activate(tpm.credential.clone()).await.map_err(IntroduceError::Machine)?;
-            let secret = Zeroizing::new(secret.expose_secret().to_vec());
-            (Some(Activated(secret)), tpm.pcrs.clone())
+    let credential = offer.tpm.as_ref().and_then(|tpm| tpm.credential.clone());
+    let activated = match credential {
+        Some(credential) => {
+            let secret = machine.activate(credential).await.map_err(IntroduceError::Machine)?;
+            Some(Activated(Zeroizing::new(secret.expose_secret().to_vec())))
         }
-        None => (None, Vec::new()),
+        None => None,
     };
-    let evidence = machine.evidence(statement, pcrs).await.map_err(IntroduceError::Machine)?;
+    let (pcrs, logs) = offer.tpm.as_ref().map(|tpm| (tpm.pcrs.clone(), tpm.logs)).unwrap_or_default();
+    let mut evidence = machine.evidence(statement, pcrs, logs).await.map_err(IntroduceError::Machine)?;
+    leave_out(&mut evidence, logs);
     Ok(Proof::Evidence { evidence, activated })
+}
+
+/// Takes out logs that the role does not look at: they are long, and say more about this machine than is asked.
+fn leave_out(evidence: &mut Evidence, wanted: LogsWanted) {
+    let logs = match evidence {
+        Evidence::Snp(_) => return,
+        Evidence::SnpVtpm(vtpm) => &mut vtpm.logs,
+        Evidence::Tpm(tpm) => &mut tpm.logs,
+    };
+    let LogsWanted { boot, ima } = wanted;
+    if !boot {
+        logs.boot = None;
+    }
+    if !ima {
+        logs.ima = None;
+    }
 }
 
 /// One introduction in progress.
@@ -177,6 +195,8 @@ struct Conversation<'a> {
     stream: TlsStream<TcpStream>,
     /// The encoded hello, as sent.
     hello: Vec<u8>,
+    /// What it lets the offer ask for.
+    quoting: Quoting,
 }
 
 impl<'a> Conversation<'a> {
@@ -191,21 +211,22 @@ impl<'a> Conversation<'a> {
             Expect::DangerousTrustOnFirstUse { .. } => None,
         };
         let nonce = random::array().map_err(IntroduceError::Random)?;
+        let quoting = Quoting::of(&subject);
         let hello = Hello { version: VERSION, nonce, subject, vault_id };
         let encoded = codec::encode(&hello).map_err(IntroduceError::Malformed)?;
         let mut stream =
             transport::connect(endpoint, ALPN_INTRODUCE, None).await.map_err(IntroduceError::Transport)?;
         send(&mut stream, &IntroductionRequest::Hello(hello)).await?;
-        Ok(Self { endpoint, expect, stream, hello: encoded })
+        Ok(Self { endpoint, expect, stream, hello: encoded, quoting })
     }
 
     /// Receives and verifies the offer.
-    async fn offer(&mut self, kind: Option<EvidenceKind>) -> Result<VerifiedOffer, IntroduceError> {
+    async fn offer(&mut self) -> Result<VerifiedOffer, IntroduceError> {
         let offer = match self.reply().await? {
             IntroductionReply::Offer(offer) => offer,
             other => return Err(refused_or_unexpected(other)),
         };
-        offer::verify(&offer, &self.hello, kind, &expected(self.expect), clock::now_secs())
+        offer::verify(&offer, &self.hello, self.quoting, &expected(self.expect), clock::now_secs())
             .map_err(IntroduceError::Offer)
     }
 

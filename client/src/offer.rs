@@ -3,8 +3,8 @@
 use vouchsafe_crypto::signature::P256PublicKey;
 use vouchsafe_crypto::transcript;
 use vouchsafe_protocol::codec::{self, CodecError};
-use vouchsafe_protocol::evidence::EvidenceKind;
-use vouchsafe_protocol::introduction::{Offer, OfferBody, TpmOffer, VERSION};
+use vouchsafe_protocol::evidence::{AkProof, EvidenceKind};
+use vouchsafe_protocol::introduction::{Offer, OfferBody, Subject, TpmOffer, VERSION};
 use vouchsafe_protocol::limits::{CHALLENGE_LEN, INTRODUCTION_FRAME_LEN, PCRS};
 
 use crate::vault::{self, Expected, VaultError, VerifiedVault};
@@ -37,11 +37,36 @@ pub enum OfferError {
         len: usize,
     },
     /// Step 7.
-    #[error("the vault's offer does not fit this machine's kind of evidence")]
+    #[error("the vault's offer does not fit this machine's kind of evidence and keys")]
     Kind,
     /// Step 8.
     #[error("the vault asks for a selection of PCRs that is empty, out of order or not of a TPM")]
     Pcrs,
+}
+
+/// What the subject of a hello lets an offer ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quoting {
+    /// No quote: a report alone, or an operator.
+    Nothing,
+    /// A quote by a key that needs no credential: it has a certificate, or a report names it.
+    Quote,
+    /// A quote by a key of a TPM whose endorsement key was shown.
+    QuoteWithCredential,
+}
+
+impl Quoting {
+    /// Of a subject.
+    pub(crate) fn of(subject: &Subject) -> Self {
+        match subject {
+            Subject::Agent { tpm: Some(keys), .. } => match keys.proof {
+                AkProof::Certificate { .. } => Self::Quote,
+                AkProof::Credential { .. } => Self::QuoteWithCredential,
+            },
+            Subject::Agent { kind: EvidenceKind::SnpVtpm | EvidenceKind::Tpm, tpm: None, .. } => Self::Quote,
+            Subject::Agent { kind: EvidenceKind::Snp, tpm: None, .. } | Subject::Operator(_) => Self::Nothing,
+        }
+    }
 }
 
 /// An offer of the expected vault. Made only by [`verify`].
@@ -64,12 +89,12 @@ pub(crate) struct VerifiedOffer {
 /// 4. which signed it over this hello (F1: the hello has our nonce);
 /// 5. the vault is the expected one: see [`vault::verify`];
 /// 6. the challenge has its length;
-/// 7. there is a credential exactly if the evidence is a TPM's;
+/// 7. it asks for a quote exactly if the hello promised one, and has a credential exactly if it can be opened;
 /// 8. the PCRs to quote are ascending and exist.
 pub(crate) fn verify(
     offer: &Offer,
     hello: &[u8],
-    kind: Option<EvidenceKind>,
+    quoting: Quoting,
     expected: &Expected<'_>,
     now_secs: u64,
 ) -> Result<VerifiedOffer, OfferError> {
@@ -95,7 +120,12 @@ pub(crate) fn verify(
         return Err(OfferError::Challenge { len: body.challenge.len() });
     }
     // 7
-    if body.tpm.is_some() != (kind == Some(EvidenceKind::Tpm)) {
+    let asked = match &body.tpm {
+        None => Quoting::Nothing,
+        Some(TpmOffer { credential: None, .. }) => Quoting::Quote,
+        Some(TpmOffer { credential: Some(_), .. }) => Quoting::QuoteWithCredential,
+    };
+    if asked != quoting {
         return Err(OfferError::Kind);
     }
     // 8

@@ -4,8 +4,8 @@ use core::fmt;
 
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair, UnparsedPublicKey,
 };
 
 use crate::secret::{Key32, SecretBytes};
@@ -90,6 +90,18 @@ impl P256Key {
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| SignatureError::Random)?;
         Ok(signature.as_ref().to_vec())
     }
+
+    /// Signs: r and s, 32 bytes each, big-endian, as JWS wants them (RFC 7518, section 3.4); with SHA-256.
+    ///
+    /// # Errors
+    /// [`SignatureError::Random`].
+    pub fn sign_fixed(&self, message: &[u8]) -> Result<[u8; 64], SignatureError> {
+        let (random, pkcs8) = (SystemRandom::new(), self.pkcs8.expose_secret());
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
+            .map_err(|_| SignatureError::Key)?;
+        let signature = pair.sign(&random, message).map_err(|_| SignatureError::Random)?;
+        signature.as_ref().try_into().map_err(|_| SignatureError::Key)
+    }
 }
 
 impl fmt::Debug for P256Key {
@@ -133,6 +145,18 @@ impl P256PublicKey {
     /// [`SignatureError::Invalid`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, self.point())
+            .verify(message, signature)
+            .map_err(|_| SignatureError::Invalid)
+    }
+}
+
+impl P256PublicKey {
+    /// Verifies a signature of [`P256Key::sign_fixed`].
+    ///
+    /// # Errors
+    /// [`SignatureError::Invalid`], also for one of another length.
+    pub fn verify_fixed(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.point())
             .verify(message, signature)
             .map_err(|_| SignatureError::Invalid)
     }
@@ -197,6 +221,19 @@ mod tests {
         assert_eq!(public.verify(b"massage", &signature), Err(SignatureError::Invalid));
         let other = P256PublicKey::from_spki(&P256Key::generate().unwrap().spki()).unwrap();
         assert_eq!(other.verify(b"message", &signature), Err(SignatureError::Invalid));
+    }
+
+    #[test]
+    fn p256_fixed_signatures_are_the_same_key_s_in_another_form() {
+        let key = P256Key::generate().unwrap();
+        let public = P256PublicKey::from_spki(&key.spki()).unwrap();
+        let signature = key.sign_fixed(b"message").unwrap();
+        public.verify_fixed(b"message", &signature).unwrap();
+        assert_eq!(public.verify_fixed(b"massage", &signature), Err(SignatureError::Invalid));
+        assert_eq!(public.verify_fixed(b"message", &signature[..63]), Err(SignatureError::Invalid));
+        assert_eq!(public.verify(b"message", &signature), Err(SignatureError::Invalid));
+        let asn1 = key.sign(b"message").unwrap();
+        assert_eq!(public.verify_fixed(b"message", &asn1), Err(SignatureError::Invalid));
     }
 
     #[test]

@@ -18,6 +18,13 @@ const AUTHORITY_SECS: u64 = 10 * 365 * 86_400;
 /// Life of the vault's own TLS certificate; its key is new at every start.
 const SERVER_SECS: u64 = 365 * 86_400;
 
+/// id-kp-jwt (RFC 9509): the key signs JSON web tokens, and its certificate serves no TLS.
+const RESULTS_USAGE: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 37];
+/// SPIFFE path of that key.
+const RESULTS_PATH: &str = "/vault/attestation-results";
+/// Its certificates count from here: identities count from 1, and the vault's own are numbered by the time.
+const RESULTS_SERIAL: u64 = 1 << 40;
+
 /// A certificate could not be made: randomness failed, or a name is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a certificate could not be issued")]
@@ -44,6 +51,8 @@ pub(crate) struct Leaf<'a> {
 pub(crate) enum Usage {
     /// A client of the vault.
     Client,
+    /// The key that signs attestation results.
+    Results,
     /// The vault itself, under its DNS name.
     Server,
 }
@@ -90,6 +99,7 @@ impl Authority {
         params.subject_alt_names = vec![uri(&format!("spiffe://{domain}{spiffe_path}"))?];
         params.extended_key_usages = vec![match usage {
             Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
+            Usage::Results => ExtendedKeyUsagePurpose::Other(RESULTS_USAGE.to_vec()),
             Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
         }];
         if matches!(usage, Usage::Server) {
@@ -102,6 +112,14 @@ impl Authority {
         let issuer = Issuer::new(issuer, Signer(&self.key));
         let certificate = params.signed_by(&Subject(subject), &issuer).map_err(|_| IssueError)?;
         Ok(certificate.der().to_vec())
+    }
+
+    /// Issues the certificate of the key that signs attestation results: good for nothing else.
+    pub fn issue_results(&self, subject: &P256PublicKey, now: u64) -> Result<Vec<u8>, IssueError> {
+        let not_after_secs = now.saturating_add(SERVER_SECS);
+        let serial = RESULTS_SERIAL.saturating_add(now);
+        let leaf = Leaf { serial, spiffe_path: RESULTS_PATH, usage: Usage::Results, not_after_secs };
+        self.issue(subject, &leaf, now)
     }
 
     /// Issues the vault's own TLS certificate.

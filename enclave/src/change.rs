@@ -1,11 +1,13 @@
 //! Changes of state: what the journal holds and what a restart applies again, in the same order.
 
 use serde::{Deserialize, Serialize};
+use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::introduction::InitRequest;
 use vouchsafe_protocol::kv::SecretValue;
 use vouchsafe_protocol::path::Path;
 use vouchsafe_protocol::policy::Role;
+use vouchsafe_protocol::seen::{SeenClock, SeenEvidence};
 
 /// One change. The order of variants is the stored form: append only.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,7 +31,7 @@ pub(crate) enum Change {
         kind: MarkKind,
     },
     /// An identity was issued.
-    Identity(Identity),
+    Identity(Box<Admission>),
     /// Roles were replaced.
     Roles(Vec<Role>),
     /// A version was written.
@@ -40,6 +42,26 @@ pub(crate) enum Change {
     Undelete { path: Path, versions: Vec<u64> },
     /// Versions were destroyed.
     Destroy { path: Path, versions: Vec<u64> },
+    /// Collateral was imported at this time, when it held.
+    Collateral { items: Vec<CollateralItem>, at_unix_secs: u64 },
+    /// Identities were ended before their time.
+    Revoke {
+        /// Serial numbers.
+        identities: Vec<u64>,
+    },
+    /// The clock of a TPM was forgotten.
+    ForgetTpm {
+        /// Names its attestation key.
+        key: [u8; 32],
+    },
+}
+
+/// An identity and what its evidence showed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Admission {
+    pub identity: Identity,
+    /// For an agent.
+    pub seen: Option<SeenEvidence>,
 }
 
 /// Which end of an epoch.
@@ -66,6 +88,8 @@ pub(crate) struct Identity {
     pub not_after_secs: u64,
     /// When the evidence behind it is too old, seconds since 1970; its own clock (F6).
     pub evidence_until_secs: u64,
+    /// Clock of the TPM that it was issued for, where there is one (T11).
+    pub clock: Option<SeenClock>,
 }
 
 /// Whose identity.

@@ -24,6 +24,11 @@ use crate::ports::{self, Ports};
 use crate::session::{Session, SessionId};
 use crate::state::{Inconsistent, State};
 
+/// Two boots of one TPM's key are alive.
+pub(crate) const TWO_BOOTS: &str = "tpm.clock.two-boots";
+/// An identity of a boot after which a later one was seen.
+const OLDER_BOOT: &str = "tpm.clock.older-boot";
+
 /// A serving vault. Every call is short and does no I/O; the caller holds one lock around it.
 pub struct Core {
     state: State,
@@ -201,7 +206,11 @@ impl Core {
     /// Answers hellos and verifies proofs, without this core's lock, on the roles as they are now.
     #[must_use]
     pub fn introducer(&self) -> Introducer {
-        Introducer { shared: self.shared.clone(), roles: self.state.roles.clone() }
+        Introducer {
+            shared: self.shared.clone(),
+            roles: self.state.roles.clone(),
+            collateral: self.state.collateral.clone(),
+        }
     }
 
     /// Opens a session for the holder of a certificate that this vault issued. The caller has verified the
@@ -222,6 +231,10 @@ impl Core {
         }
         let digest = sha256(&[certificate]);
         let identity = self.state.identities.get(&digest).ok_or(RefusalCode::Identity)?.clone();
+        // An identity does not outlive the boot that it was issued for (T11).
+        if identity.clock.is_some_and(|clock| self.state.clocks.was_left_behind(&clock)) {
+            return Err(Refusal { code: RefusalCode::Identity, rule: Some(OLDER_BOOT.to_owned()) });
+        }
         let session = Session::open(identity, exporter)?;
         session.check_alive(now)?;
         let id = SessionId(self.next_session);
@@ -311,6 +324,22 @@ impl Core {
         self.ended
     }
 
+    /// Number and key of a session's identity.
+    pub(crate) fn session_identity(&self, id: SessionId) -> Option<(u64, &P256PublicKey)> {
+        self.sessions.get(&id).map(|session| (session.identity.number, session.key()))
+    }
+
+    /// The attestation key of the TPM behind a session, if a later boot of it was seen than the session's.
+    pub(crate) fn left_behind(&self, id: SessionId) -> Option<[u8; 32]> {
+        let clock = self.sessions.get(&id)?.identity.clock?;
+        self.state.clocks.was_left_behind(&clock).then_some(clock.key)
+    }
+
+    /// The key that signs attestation results, and its certificate.
+    pub(crate) fn result_signer(&self) -> (&P256Key, &[u8]) {
+        (&self.shared.signing_key, &self.shared.signing_certificate)
+    }
+
     pub(crate) fn state(&self) -> &State {
         &self.state
     }
@@ -352,6 +381,24 @@ impl Core {
 
     pub(crate) fn log_access(&mut self, entry: &AuditEntry, receipt: Option<ReceiptSlot>) -> Durable {
         self.journal.access(entry, receipt)
+    }
+
+    /// Ends identities before their time, and their sessions: durably, and with an entry that says by which rule.
+    pub(crate) fn revoke(
+        &mut self,
+        identities: Vec<u64>,
+        rule: &'static str,
+        now: u64,
+        ports: &mut dyn Ports,
+    ) -> Result<(), RefusalCode> {
+        if identities.is_empty() {
+            return Ok(());
+        }
+        let action = Action::Revoke { identities: identities.clone(), rule: rule.to_owned() };
+        let entry = self.entry((Actor::Vault, None, action, Decision::Allowed), now, ports)?;
+        self.sessions.retain(|_, session| !identities.contains(&session.identity.number));
+        self.commit(&entry, &Change::Revoke { identities }, None, now);
+        Ok(())
     }
 
     /// Applies a change and logs it. The change was planned against this very state, so applying it cannot

@@ -3,20 +3,27 @@
 use std::sync::Arc;
 
 use vouchsafe_attestation::Appraisal;
-use vouchsafe_attestation::appraisal::{PlatformClass, PlatformId};
+use vouchsafe_attestation::appraisal::PlatformClass;
+use vouchsafe_attestation::tpm::clock::ClockError;
 use vouchsafe_crypto::digest::sha256;
-use vouchsafe_protocol::id::AnchorClass;
+use vouchsafe_protocol::codec;
+use vouchsafe_protocol::id::{AnchorClass, RoleName};
 use vouchsafe_protocol::introduction::{Grant, IntroductionReply};
 use vouchsafe_protocol::link::StreamId;
 use vouchsafe_protocol::log::{Action, Actor, Decision, Receipt};
+use vouchsafe_protocol::policy::{Role, TpmKind};
 use vouchsafe_protocol::refusal::RefusalCode;
+use vouchsafe_protocol::seen::{SeenClock, SeenEvidence};
 
 use crate::authority::{Leaf, Usage};
-use crate::change::{Change, Identity, IdentitySubject};
-use crate::core::Core;
-use crate::introduce::{Claim, ProveOutcome, Refused, Verified, VerifiedSubject};
+use crate::change::{Admission, Change, Identity, IdentitySubject};
+use crate::core::{Core, TWO_BOOTS};
+use crate::introduce::{
+    Claim, Failure, ProveOutcome, Refused, Verified, VerifiedSubject, evidence_failure, told,
+};
 use crate::journal::{Pending, PendingBody, ReceiptSlot};
 use crate::ports::Ports;
+use crate::seen;
 
 /// Lifetime of an operator's certificate: a working day. The key behind it is pinned, so a new one is cheap.
 const OPERATOR_SECS: u64 = 8 * 3600;
@@ -44,11 +51,12 @@ impl Core {
         match outcome.0 {
             Ok(verified) => match self.issue(&verified, now, ports) {
                 Ok(pending) => pending,
-                Err(code) => {
+                Err(failure) => {
                     let key = verified.key.spki().to_vec();
-                    let claim =
-                        verified.claim().map(|(role, evidence)| Claim { role, key, evidence, rule: None });
-                    self.refuse_introduction(Refused { refusal: code.into(), claim }, now, ports)
+                    let rule = failure.rule.map(str::to_owned);
+                    let claim = verified.claim().map(|(role, evidence)| Claim { role, key, evidence, rule });
+                    let refusal = told(&self.state().roles, verified.role(), failure);
+                    self.refuse_introduction(Refused { refusal, claim }, now, ports)
                 }
             },
             Err(refused) => self.refuse_introduction(*refused, now, ports),
@@ -69,19 +77,19 @@ impl Core {
         introduction(need, IntroductionReply::Refusal(refusal))
     }
 
-    fn issue(
-        &mut self,
-        verified: &Verified,
-        now: u64,
-        ports: &mut dyn Ports,
-    ) -> Result<Pending, RefusalCode> {
+    fn issue(&mut self, verified: &Verified, now: u64, ports: &mut dyn Ports) -> Result<Pending, Failure> {
         if !Arc::ptr_eq(&verified.roles, &self.state().roles) && self.role_changed(verified) {
-            return Err(RefusalCode::Busy);
+            return Err(RefusalCode::Busy.into());
+        }
+        // A revocation list may have come in meanwhile.
+        if !Arc::ptr_eq(&verified.collateral, &self.state().collateral) {
+            return Err(RefusalCode::Busy.into());
         }
         let terms = self.terms(verified, now)?;
-        // Every check has passed: from here on the challenge is used. Before the signature, so that a replay
-        // costs nothing.
+        // The evidence is genuine and fresh: from here on the challenge is used. Before the signature, so that a
+        // replay costs nothing; and before the clock is looked at, so that a proof ends identities once only.
         self.consume(&verified.challenge, now)?;
+        let clock = self.check_clock(verified, now, ports)?;
         let number = self.state().next_identity;
         let leaf = Leaf {
             serial: number,
@@ -93,15 +101,18 @@ impl Core {
         let certificate = issued.map_err(|_| RefusalCode::Busy)?;
         let action =
             Action::Introduce { key: verified.key.spki().to_vec(), evidence: terms.evidence, rule: None };
+        let seen = self.seen(verified, &terms, clock, now)?;
         let entry = self.entry((terms.actor, None, action, Decision::Allowed), now, ports)?;
-        let change = Change::Identity(Identity {
+        let identity = Identity {
             number,
             certificate: sha256(&[&certificate]),
             key: verified.key.spki().to_vec(),
             subject: terms.subject,
             not_after_secs: terms.not_after_secs,
             evidence_until_secs: terms.evidence_until_secs,
-        });
+            clock,
+        };
+        let change = Change::Identity(Box::new(Admission { identity, seen }));
         let slot = ReceiptSlot::default();
         let need = self.commit(&entry, &change, Some(slot.clone()), now);
         let grant = Grant {
@@ -113,6 +124,60 @@ impl Core {
             receipt: empty_receipt(),
         };
         Ok(Pending::new(need, PendingBody::Grant(grant, slot)))
+    }
+
+    /// The clock that the evidence showed, if it goes on from what its key showed before (T11). If not, the key is
+    /// no longer believed: the identities that it stands behind end, which is logged and durable though the proof
+    /// itself is refused.
+    fn check_clock(
+        &mut self,
+        verified: &Verified,
+        now: u64,
+        ports: &mut dyn Ports,
+    ) -> Result<Option<SeenClock>, Failure> {
+        let VerifiedSubject::Agent { appraisal, .. } = &verified.subject else { return Ok(None) };
+        let Some(clock) = seen::clock(appraisal) else { return Ok(None) };
+        let Err(error) = self.state().clocks.check(&clock) else { return Ok(Some(clock)) };
+        let (state, identities) = (self.state(), self.state().identities_of_tpm(&clock.key));
+        let of_newer_boot =
+            state.identities.values().filter_map(|identity| identity.clock).any(|of_identity| {
+                of_identity.key == clock.key && !state.clocks.was_left_behind(&of_identity)
+            });
+        let rule = match error {
+            ClockError::OlderBoot if of_newer_boot => TWO_BOOTS,
+            ClockError::Back { .. } | ClockError::Cleared | ClockError::OlderBoot => error.code(),
+        };
+        self.revoke(identities, rule, now, ports)?;
+        Err(evidence_failure(rule))
+    }
+
+    /// What is kept of an agent's evidence.
+    fn seen(
+        &self,
+        verified: &Verified,
+        terms: &Terms,
+        clock: Option<SeenClock>,
+        now: u64,
+    ) -> Result<Option<SeenEvidence>, RefusalCode> {
+        let VerifiedSubject::Agent { role, appraisal, facts } = &verified.subject else { return Ok(None) };
+        let rules = &self.state().roles.get(role).ok_or(RefusalCode::Evidence)?.role;
+        let domain = self.state().vault_id.trust_domain();
+        Ok(Some(SeenEvidence {
+            role: role.clone(),
+            role_digest: role_digest(rules),
+            identity: self.state().next_identity,
+            spiffe_id: format!("spiffe://{domain}{}", terms.spiffe_path),
+            at_unix_secs: now,
+            not_after_unix_secs: terms.not_after_secs,
+            evidence_until_unix_secs: terms.evidence_until_secs,
+            evidence_digest: appraisal.evidence_digest,
+            platform: seen::platform(&appraisal.platform_id),
+            anchor_class: appraisal.anchor_class,
+            rule: u32::try_from(appraisal.rule).unwrap_or(u32::MAX),
+            warnings: seen::warnings(appraisal),
+            clock,
+            facts: facts.clone(),
+        }))
     }
 
     /// Roles were replaced while the proof was verified: what was verified no longer counts, if it was this one.
@@ -128,10 +193,10 @@ impl Core {
 
     fn terms(&self, verified: &Verified, now: u64) -> Result<Terms, RefusalCode> {
         match &verified.subject {
-            VerifiedSubject::Agent { role: name, appraisal } => {
+            VerifiedSubject::Agent { role: name, appraisal, facts: _ } => {
                 let role = &self.state().roles.get(name).ok_or(RefusalCode::Evidence)?.role;
                 let evidence = appraisal.evidence_digest;
-                let platform = platform_id(&appraisal.platform_id);
+                let platform = seen::platform(&appraisal.platform_id);
                 Ok(Terms {
                     spiffe_path: role.spiffe_path.clone(),
                     actor: Actor::Agent {
@@ -160,10 +225,19 @@ impl Core {
 }
 
 impl Verified {
-    /// What the log says of a proof that passed but came too late.
-    fn claim(&self) -> Option<(vouchsafe_protocol::id::RoleName, [u8; 32])> {
+    fn role(&self) -> Option<&RoleName> {
         match &self.subject {
-            VerifiedSubject::Agent { role, appraisal } => Some((role.clone(), appraisal.evidence_digest)),
+            VerifiedSubject::Agent { role, .. } => Some(role),
+            VerifiedSubject::Operator(_) => None,
+        }
+    }
+
+    /// What the log says of a proof that passed but came too late.
+    fn claim(&self) -> Option<(RoleName, [u8; 32])> {
+        match &self.subject {
+            VerifiedSubject::Agent { role, appraisal, facts: _ } => {
+                Some((role.clone(), appraisal.evidence_digest))
+            }
             VerifiedSubject::Operator(name) => Some((name.as_str().parse().ok()?, [0; 32])),
         }
     }
@@ -185,12 +259,9 @@ fn empty_receipt() -> Receipt {
     }
 }
 
-fn platform_id(id: &PlatformId) -> Vec<u8> {
-    match id {
-        PlatformId::Ek(digest) => digest.to_vec(),
-        PlatformId::PinnedAk(name) => name.to_vec(),
-        PlatformId::Chip(chip) => chip.0.to_vec(),
-    }
+/// SHA-256 of a role in its typed form.
+pub(crate) fn role_digest(role: &Role) -> [u8; 32] {
+    sha256(&[&codec::encode(role).unwrap_or_default()])
 }
 
 /// In words, and always saying so when it is simulated.
@@ -202,7 +273,9 @@ fn describe(appraisal: &Appraisal) -> String {
     let platform = match &appraisal.class {
         PlatformClass::SnpVcek { product } => format!("SEV-SNP on {product:?}, one chip"),
         PlatformClass::SnpVlek { product } => format!("SEV-SNP on {product:?}, a provider's chip"),
-        PlatformClass::Tpm { anchor, kind: _ } => format!("TPM of {anchor}"),
+        PlatformClass::SnpVtpm { product } => format!("SEV-SNP on {product:?}, a paravisor's virtual TPM"),
+        PlatformClass::Tpm { anchor, kind: TpmKind::Hardware } => format!("TPM of {anchor}"),
+        PlatformClass::Tpm { anchor, kind: TpmKind::HostVirtual } => format!("virtual TPM of {anchor}"),
         PlatformClass::TpmPinned => "pinned TPM".to_owned(),
     };
     format!("{class}{platform}, accepted by rule {}", appraisal.rule + 1)

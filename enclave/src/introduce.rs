@@ -7,8 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vouchsafe_attestation::{
-    Appraisal, ChainCache, Collateral, Context, Residency, ResidentAk, TrustAnchors, appraise,
-    confirm_residency, make_credential, parse_ak, statement, verify_ek,
+    Appraisal, ChainCache, Collateral, Context, Residency, TrustAnchors, appraise, statement,
 };
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::random;
@@ -17,24 +16,28 @@ use vouchsafe_crypto::transcript::{
     hello_digest, init_done_preimage, offer_digest, offer_preimage, prove_preimage,
 };
 use vouchsafe_protocol::codec;
-use vouchsafe_protocol::evidence::{EvidenceKind, TpmKeys};
+use vouchsafe_protocol::evidence::EvidenceKind;
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::introduction::{
     Hello, IntroductionReply, Offer, OfferBody, OperatorKey, Proof, Prove, ProveBody, SignedVault, Subject,
-    TpmOffer, VERSION, VaultStatement,
+    VERSION, VaultStatement,
 };
 use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
-use vouchsafe_protocol::policy::{Accept, RefusalDetail, Role};
+use vouchsafe_protocol::policy::{RefusalDetail, Role};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
+use vouchsafe_protocol::seen::SeenFacts;
 
 use crate::challenge::{ChallengeMint, OpenedChallenge};
 use crate::journal::SharedCheckpoint;
 use crate::state::Roles;
+use crate::{quoting, seen};
 
 /// What every introduction of a running enclave shares.
 pub(crate) struct Shared {
     pub statement: VaultStatement,
     pub signing_key: P256Key,
+    /// Of the signing key, for those who get results signed by it; DER.
+    pub signing_certificate: Vec<u8>,
     pub mint: ChallengeMint,
     pub cache: Mutex<ChainCache>,
     pub latest: SharedCheckpoint,
@@ -66,6 +69,7 @@ impl Shared {
 pub struct Introducer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) roles: Arc<Roles>,
+    pub(crate) collateral: Arc<Collateral>,
 }
 
 /// What became of a proof, to be taken to [`crate::Core::admit`].
@@ -78,11 +82,13 @@ pub(crate) struct Verified {
     pub subject: VerifiedSubject,
     /// The roles it was verified against.
     pub roles: Arc<Roles>,
+    /// The collateral it was verified with.
+    pub collateral: Arc<Collateral>,
 }
 
 /// Who it is.
 pub(crate) enum VerifiedSubject {
-    Agent { role: RoleName, appraisal: Box<Appraisal> },
+    Agent { role: RoleName, appraisal: Box<Appraisal>, facts: SeenFacts },
     Operator(OperatorName),
 }
 
@@ -102,9 +108,10 @@ pub(crate) struct Claim {
 }
 
 /// Why a proof is refused, before it is decided how much is told.
-struct Failure {
-    code: RefusalCode,
-    rule: Option<&'static str>,
+#[derive(Clone, Copy)]
+pub(crate) struct Failure {
+    pub code: RefusalCode,
+    pub rule: Option<&'static str>,
 }
 
 impl From<RefusalCode> for Failure {
@@ -113,7 +120,7 @@ impl From<RefusalCode> for Failure {
     }
 }
 
-fn evidence_failure(rule: &'static str) -> Failure {
+pub(crate) fn evidence_failure(rule: &'static str) -> Failure {
     Failure { code: RefusalCode::Evidence, rule: Some(rule) }
 }
 
@@ -143,20 +150,9 @@ impl Introducer {
         let tpm = match &hello.subject {
             Subject::Operator(_) => None,
             Subject::Agent { role, kind, tpm } => {
-                let role = self.role(role)?;
-                match (kind, tpm) {
-                    (EvidenceKind::Snp, None) if accepts_snp(role) => None,
-                    (EvidenceKind::Tpm, Some(keys)) => {
-                        let pcrs = selection(role).ok_or(evidence_failure("kind"))?;
-                        let ek = verify_ek(keys, &self.shared.anchors, now)
-                            .map_err(|error| evidence_failure(error.code()))?;
-                        let ak = parse_ak(&keys.ak_public).map_err(|error| evidence_failure(error.code()))?;
-                        let credential = make_credential(&ek, &ak, &credential)
-                            .map_err(|_| evidence_failure("tpm.ek.key"))?;
-                        Some(TpmOffer { credential, pcrs })
-                    }
-                    (EvidenceKind::Snp | EvidenceKind::SnpVtpm | EvidenceKind::Tpm, _) => return Err(evidence_failure("kind")),
-                }
+                let asked = (*kind, tpm.as_ref());
+                quoting::offer(self.role(role)?, asked, &self.shared.anchors, &credential, now)
+                    .map_err(evidence_failure)?
             }
         };
         let challenge = self.shared.mint.make(&hello_digest(encoded), &credential, now);
@@ -193,7 +189,10 @@ impl Introducer {
             Ok((subject, key))
         });
         match checked {
-            Ok((subject, key)) => Ok(Verified { challenge, key, subject, roles: self.roles.clone() }),
+            Ok((subject, key)) => {
+                let (roles, collateral) = (self.roles.clone(), self.collateral.clone());
+                Ok(Verified { challenge, key, subject, roles, collateral })
+            }
             Err(failure) => Err(Box::new(Refused {
                 claim: claim(&hello.subject, &body, failure.rule),
                 refusal: self.told(&hello.subject, failure),
@@ -219,8 +218,10 @@ impl Introducer {
                 let resident = match tpm {
                     None => None,
                     Some(keys) => {
-                        let answer = activated.as_ref().map_or(&[][..], |answer| &answer.0);
-                        Some(self.resident(keys, challenge, answer, now)?)
+                        let answer = activated.as_ref().map(|answer| answer.0.as_slice());
+                        let credential = &challenge.credential;
+                        let resident = quoting::resident(keys, &self.shared.anchors, credential, answer, now);
+                        Some(resident.map_err(evidence_failure)?)
                     }
                 };
                 let residency = resident.as_ref().map_or(Residency::NotATpm, Residency::Proven);
@@ -243,15 +244,16 @@ impl Introducer {
                         &mut unused
                     }
                 };
-                let collateral = Collateral::new();
                 let context = Context {
                     anchors: &self.shared.anchors,
-                    collateral: &collateral,
+                    collateral: &self.collateral,
                     now_unix_secs: now,
                 };
                 let appraisal = appraise(evidence, &bound, &rules.accept, residency, context, cache)
                     .map_err(|error| evidence_failure(error.code()))?;
-                Ok(VerifiedSubject::Agent { role: role.clone(), appraisal: Box::new(appraisal) })
+                let facts = seen::facts(evidence, &appraisal, resident.as_ref())
+                    .ok_or(evidence_failure("evidence.kind"))?;
+                Ok(VerifiedSubject::Agent { role: role.clone(), appraisal: Box::new(appraisal), facts })
             }
             (Subject::Operator(name), Proof::OperatorKey) => {
                 let pinned = self.shared.operators.iter().find(|operator| operator.name == *name);
@@ -266,21 +268,6 @@ impl Introducer {
                 Err(RefusalCode::Malformed.into())
             }
         }
-    }
-
-    /// The TPM holds the attestation key: it opened the credential sealed in the challenge.
-    fn resident(
-        &self,
-        keys: &TpmKeys,
-        challenge: &OpenedChallenge,
-        answer: &[u8],
-        now: u64,
-    ) -> Result<ResidentAk, Failure> {
-        let ek =
-            verify_ek(keys, &self.shared.anchors, now).map_err(|error| evidence_failure(error.code()))?;
-        let ak = parse_ak(&keys.ak_public).map_err(|error| evidence_failure(error.code()))?;
-        confirm_residency(ek, ak, &challenge.credential, answer)
-            .map_err(|error| evidence_failure(error.code()))
     }
 
     /// Steps 4 and 5.
@@ -303,28 +290,20 @@ impl Introducer {
         self.roles.get(name).map(|role| &role.role).ok_or(evidence_failure("role"))
     }
 
-    /// Names the rule only where the role's policy allows it.
     fn told(&self, subject: &Subject, failure: Failure) -> Refusal {
-        let names_rule = match subject {
-            Subject::Agent { role, .. } => {
-                self.roles.get(role).is_some_and(|role| role.role.refusals == RefusalDetail::NameRule)
-            }
-            Subject::Operator(_) => false,
+        let role = match subject {
+            Subject::Agent { role, .. } => Some(role),
+            Subject::Operator(_) => None,
         };
-        Refusal { code: failure.code, rule: failure.rule.filter(|_| names_rule).map(str::to_owned) }
+        told(&self.roles, role, failure)
     }
 }
 
-fn accepts_snp(role: &Role) -> bool {
-    role.accept.iter().any(|accept| matches!(accept, Accept::Snp(_)))
-}
-
-/// The PCRs that a role's first TPM rule asks for.
-fn selection(role: &Role) -> Option<Vec<u8>> {
-    role.accept.iter().find_map(|accept| match accept {
-        Accept::Tpm(tpm) => Some(tpm.pcrs.iter().map(|pcr| pcr.index).collect()),
-        Accept::Snp(_) | Accept::SnpVtpm(_) => None,
-    })
+/// Names the rule only where the role's policy allows it.
+pub(crate) fn told(roles: &Roles, role: Option<&RoleName>, failure: Failure) -> Refusal {
+    let role = role.and_then(|role| roles.get(role));
+    let names_rule = role.is_some_and(|role| role.role.refusals == RefusalDetail::NameRule);
+    Refusal { code: failure.code, rule: failure.rule.filter(|_| names_rule).map(str::to_owned) }
 }
 
 fn claim(subject: &Subject, body: &ProveBody, rule: Option<&'static str>) -> Option<Claim> {

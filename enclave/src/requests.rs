@@ -2,12 +2,11 @@
 //!
 //! Every request is logged, allowed or refused; a refused one changes nothing else (V3).
 
-use vouchsafe_crypto::digest::sha256;
 use vouchsafe_log::Rung;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::AnchorName;
 use vouchsafe_protocol::kv::{KvRequest, SecretValue};
-use vouchsafe_protocol::limits::{KV_VERSIONS, ROLES, SESSION_FRAME_LEN};
+use vouchsafe_protocol::limits::{KV_VERSIONS, RESULT_NONCE_LEN, ROLES, SESSION_FRAME_LEN};
 use vouchsafe_protocol::log::{Action, Actor, Decision};
 use vouchsafe_protocol::policy::{Accept, Role};
 use vouchsafe_protocol::policy_check::check_role;
@@ -15,7 +14,9 @@ use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::{Outcome, Reply, Request, Status};
 
 use crate::change::{Change, IdentitySubject};
-use crate::core::{Asked, Core, Handled};
+use crate::collateral::imported;
+use crate::core::{Asked, Core, Handled, TWO_BOOTS};
+use crate::identity::role_digest;
 use crate::journal::Durable;
 use crate::kv::Plan;
 use crate::policy::{Need, operators_may};
@@ -23,14 +24,14 @@ use crate::ports::Ports;
 use crate::session::SessionId;
 
 /// What a request comes to.
-struct Decided {
-    action: Action,
-    change: Option<Change>,
-    reply: Reply,
+pub(crate) struct Decided {
+    pub action: Action,
+    pub change: Option<Change>,
+    pub reply: Reply,
 }
 
 impl Decided {
-    fn look(reply: Reply) -> Result<Self, RefusalCode> {
+    pub fn look(reply: Reply) -> Result<Self, RefusalCode> {
         Ok(Self { action: Action::Look, change: None, reply })
     }
 }
@@ -57,23 +58,42 @@ impl Core {
             }
         };
         let action = named(&request);
+        // A session of a boot after which a later one was seen: two of one TPM are alive, or were (T11).
+        if let Some(key) = self.left_behind(id) {
+            let identities = self.state().identities_of_tpm(&key);
+            let refusal = match self.revoke(identities, TWO_BOOTS, now, ports) {
+                Ok(()) => Refusal { code: RefusalCode::Identity, rule: Some(TWO_BOOTS.to_owned()) },
+                Err(code) => code.into(),
+            };
+            return self.refuse(asked, actor, (action, refusal), now, ports);
+        }
         let special = Special::of(&request);
-        match self.decide(&subject, request, now) {
+        match self.decide(id, &subject, request, now) {
             Ok(decided) => self.carry_out(asked, actor, (decided, special), now, ports),
             Err(refusal) => self.refuse(asked, actor, (action, refusal), now, ports),
         }
     }
 
     /// Decides without changing anything.
-    fn decide(&self, subject: &IdentitySubject, request: Request, now: u64) -> Result<Decided, Refusal> {
+    fn decide(
+        &self,
+        id: SessionId,
+        subject: &IdentitySubject,
+        request: Request,
+        now: u64,
+    ) -> Result<Decided, Refusal> {
         match (subject, request) {
+            (IdentitySubject::Agent { .. }, Request::AttestationResult { nonce }) => {
+                let (jwt, action) = self.attestation_result(id, nonce, now)?;
+                Ok(Decided { action, change: None, reply: Reply::AttestationResult(jwt) })
+            }
             (_, Request::Checkpoint { from_size }) => {
                 let (note, proof) = self.journal().consistency(from_size).ok_or(RefusalCode::NotFound)?;
                 Ok(Decided::look(Reply::Checkpoint { note, proof })?)
             }
             (_, Request::Kv(request)) => Ok(self.decide_kv(subject, request, now)?),
             (IdentitySubject::Agent { .. }, _) => Err(RefusalCode::Denied.into()),
-            (IdentitySubject::Operator(_), request) => self.decide_operator(request),
+            (IdentitySubject::Operator(_), request) => self.decide_operator(request, now),
         }
     }
 
@@ -101,7 +121,7 @@ impl Core {
         Ok(Decided { action: Action::Kv { operation, path, versions }, change, reply: Reply::Kv(reply) })
     }
 
-    fn decide_operator(&self, request: Request) -> Result<Decided, Refusal> {
+    fn decide_operator(&self, request: Request, now: u64) -> Result<Decided, Refusal> {
         match request {
             Request::AuditKey => {
                 let key = SecretValue::new(self.audit_key.expose_secret().to_vec());
@@ -110,6 +130,18 @@ impl Core {
             // The runtime completes these two with what the host has.
             Request::AuditFrames { .. } => Ok(Decided::look(Reply::AuditFrames(Vec::new()))?),
             Request::AuditStreams => Ok(Decided::look(Reply::AuditStreams(Vec::new()))?),
+            Request::CollateralImport(items) => self.decide_import(items, now),
+            Request::CollateralList { after } => Ok(Decided::look(self.list_collateral(after))?),
+            Request::EvidenceList { after } => {
+                Ok(Decided::look(Reply::Evidence(self.state().seen.page(after)))?)
+            }
+            Request::ForgetTpm { key } => {
+                if !self.state().clocks.knows(&key) {
+                    return Err(RefusalCode::NotFound.into());
+                }
+                let change = Some(Change::ForgetTpm { key });
+                Ok(Decided { action: Action::ForgetTpm { key }, change, reply: Reply::Done })
+            }
             Request::RoleApply(roles) => self.decide_roles(roles),
             Request::RoleList => {
                 Ok(Decided::look(Reply::Roles(self.state().roles.keys().cloned().collect()))?)
@@ -120,6 +152,7 @@ impl Core {
             }
             Request::Seal => Ok(Decided { action: Action::Seal, change: None, reply: Reply::Done }),
             Request::Status => Ok(Decided::look(Reply::Status(self.status()))?),
+            Request::AttestationResult { .. } => Err(RefusalCode::Denied.into()),
             Request::Checkpoint { .. } | Request::Kv(_) => Err(RefusalCode::Malformed.into()),
         }
     }
@@ -249,8 +282,13 @@ impl Special {
             Request::AuditFrames { stream, from } => Self::Fetch { stream: *stream, from: *from },
             Request::AuditStreams => Self::Streams,
             Request::Seal => Self::Seal,
-            Request::AuditKey
+            Request::AttestationResult { .. }
+            | Request::AuditKey
             | Request::Checkpoint { .. }
+            | Request::CollateralImport(_)
+            | Request::CollateralList { .. }
+            | Request::EvidenceList { .. }
+            | Request::ForgetTpm { .. }
             | Request::Kv(_)
             | Request::RoleApply(_)
             | Request::RoleList
@@ -262,8 +300,7 @@ impl Special {
 
 /// Every role by name and digest: none hides behind another in one request.
 fn applied(roles: &[Role]) -> Action {
-    let digest = |role: &Role| sha256(&[&codec::encode(role).unwrap_or_default()]);
-    Action::RoleApply(roles.iter().take(ROLES).map(|role| (role.name.clone(), digest(role))).collect())
+    Action::RoleApply(roles.iter().take(ROLES).map(|role| (role.name.clone(), role_digest(role))).collect())
 }
 
 fn named_versions(request: &KvRequest) -> &[u64] {
@@ -279,7 +316,12 @@ fn named_versions(request: &KvRequest) -> &[u64] {
 /// What the log calls a request, if it is refused.
 fn named(request: &Request) -> Action {
     match request {
+        Request::AttestationResult { nonce } => {
+            Action::AttestationResult { nonce: nonce.iter().copied().take(*RESULT_NONCE_LEN.end()).collect() }
+        }
         Request::AuditKey => Action::AuditKey,
+        Request::CollateralImport(items) => imported(items),
+        Request::ForgetTpm { key } => Action::ForgetTpm { key: *key },
         Request::Kv(kv) => {
             let need = Need::of(kv);
             let versions = named_versions(kv).iter().copied().take(KV_VERSIONS).collect();
@@ -290,6 +332,8 @@ fn named(request: &Request) -> Action {
         Request::AuditFrames { .. }
         | Request::AuditStreams
         | Request::Checkpoint { .. }
+        | Request::CollateralList { .. }
+        | Request::EvidenceList { .. }
         | Request::RoleList
         | Request::RoleShow(_)
         | Request::Status => Action::Look,

@@ -116,6 +116,11 @@ impl Session {
         self.sign_by().is_some_and(|by| now > by)
     }
 
+    /// The identity's key.
+    pub fn key(&self) -> &P256PublicKey {
+        &self.key
+    }
+
     /// Who this is, for the log.
     pub fn actor(&self) -> Actor {
         match &self.identity.subject {

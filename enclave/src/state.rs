@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use vouchsafe_attestation::Collateral;
 use vouchsafe_attestation::anchors::TrustAnchors;
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::SecretBytes;
@@ -15,9 +16,11 @@ use vouchsafe_protocol::introduction::InitRequest;
 use vouchsafe_protocol::policy::Role;
 
 use crate::authority::Authority;
-use crate::change::{Change, Identity, MarkKind};
+use crate::change::{Admission, Change, Identity, MarkKind};
+use crate::clocks::Clocks;
 use crate::kv::Kv;
 use crate::policy::Grants;
+use crate::seen::Seen;
 
 /// A change does not fit the state: the journal is not what this vault wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +42,12 @@ pub(crate) struct State {
     /// By the SHA-256 of the certificate.
     pub identities: HashMap<[u8; 32], Identity>,
     pub next_identity: u64,
+    /// What the evidence of live identities showed.
+    pub seen: Seen,
+    /// What TPMs showed of their clocks.
+    pub clocks: Clocks,
+    /// Imported; shared with introductions under way, which go on with what they began with.
+    pub collateral: Arc<Collateral>,
     pub kv: Kv,
 }
 
@@ -83,6 +92,9 @@ impl State {
             roles: Arc::default(),
             identities: HashMap::new(),
             next_identity: 1,
+            seen: Seen::default(),
+            clocks: Clocks::default(),
+            collateral: Arc::default(),
             kv: Kv::default(),
         })
     }
@@ -104,10 +116,7 @@ impl State {
                 self.mark = *mark;
                 self.last_mark = *kind;
             }
-            Change::Identity(identity) => {
-                self.next_identity = identity.number.checked_add(1).ok_or(Inconsistent)?;
-                self.identities.insert(identity.certificate, identity.clone());
-            }
+            Change::Identity(admission) => self.apply_identity(admission)?,
             Change::Roles(roles) => self.apply_roles(roles),
             Change::Put { path, version, created_secs, value } => {
                 self.kv.apply_put(path, *version, *created_secs, value);
@@ -115,6 +124,33 @@ impl State {
             Change::Delete { path, versions } => self.kv.apply_deleted(path, versions, true),
             Change::Undelete { path, versions } => self.kv.apply_deleted(path, versions, false),
             Change::Destroy { path, versions } => self.kv.apply_destroy(path, versions),
+            Change::Collateral { items, at_unix_secs } => {
+                let mut collateral = Collateral::clone(&self.collateral);
+                for item in items {
+                    collateral.add(item, &self.anchors, *at_unix_secs).map_err(|_| Inconsistent)?;
+                }
+                self.collateral = Arc::new(collateral);
+            }
+            Change::Revoke { identities } => {
+                self.identities.retain(|_, identity| !identities.contains(&identity.number));
+                identities.iter().for_each(|number| self.seen.remove(*number));
+            }
+            Change::ForgetTpm { key } => {
+                self.clocks.forget(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_identity(&mut self, admission: &Admission) -> Result<(), Inconsistent> {
+        let Admission { identity, seen } = admission;
+        self.next_identity = identity.number.checked_add(1).ok_or(Inconsistent)?;
+        self.identities.insert(identity.certificate, identity.clone());
+        if let Some(clock) = identity.clock {
+            self.clocks.remember(clock, identity.number);
+        }
+        if let Some(seen) = seen {
+            self.seen.insert(seen);
         }
         Ok(())
     }
@@ -131,6 +167,16 @@ impl State {
     /// Forgets identities whose certificates have ended: they can do nothing any more.
     pub fn forget_ended(&mut self, now: u64) {
         self.identities.retain(|_, identity| identity.not_after_secs > now);
+        self.seen.forget_ended(now);
+    }
+
+    /// Numbers of live identities that were issued for the TPM with this attestation key, ascending.
+    pub fn identities_of_tpm(&self, key: &[u8; 32]) -> Vec<u64> {
+        let of_key = |identity: &&Identity| identity.clock.is_some_and(|clock| clock.key == *key);
+        let mut numbers: Vec<u64> =
+            self.identities.values().filter(of_key).map(|identity| identity.number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// What the platform's counter must show at this mark.
@@ -150,6 +196,14 @@ impl State {
         for identity in identities {
             part(&codec::encode(identity).unwrap_or_default());
         }
+        self.seen.encoded().for_each(&mut part);
+        for (number, clock) in self.clocks.iter() {
+            part(&number.to_be_bytes());
+            part(&codec::encode(clock).unwrap_or_default());
+        }
+        let mut collateral: Vec<_> = self.collateral.list().map(|entry| entry.digest).collect();
+        collateral.sort_unstable();
+        collateral.iter().for_each(|digest| part(digest));
         for role in self.roles.values() {
             part(&codec::encode(&role.role).unwrap_or_default());
         }

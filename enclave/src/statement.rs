@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vouchsafe_attestation::statement::{StatementPreimage, vault};
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_crypto::signature::P256Key;
+use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
 use vouchsafe_crypto::transcript::signing_key_preimage;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::Evidence;
@@ -29,6 +29,7 @@ pub struct Unattested {
     state: State,
     journal: Journal,
     signing_key: P256Key,
+    signing_certificate: Vec<u8>,
     tls_key: P256Key,
     mint: ChallengeMint,
     audit_key: Key32,
@@ -71,7 +72,21 @@ impl Unattested {
             checkpoint: Vec::new(),
         };
         let mint = ChallengeMint::new(&mint_key);
-        Ok(Self { state, journal, signing_key, tls_key, mint, audit_key, platform, clock: now, base })
+        let public = P256PublicKey::from_spki(&signing_key.spki()).map_err(|_| RestoreError::Inconsistent)?;
+        let signing_certificate =
+            state.authority.issue_results(&public, now).map_err(|_| RestoreError::Random)?;
+        Ok(Self {
+            state,
+            journal,
+            signing_key,
+            signing_certificate,
+            tls_key,
+            mint,
+            audit_key,
+            platform,
+            clock: now,
+            base,
+        })
     }
 
     /// What the platform must make evidence over.
@@ -100,6 +115,7 @@ impl Unattested {
         let shared = Arc::new(Shared {
             statement: VaultStatement { evidence, ..self.base },
             signing_key: self.signing_key,
+            signing_certificate: self.signing_certificate,
             mint: self.mint,
             cache: std::sync::Mutex::default(),
             latest: self.journal.latest(),

@@ -121,17 +121,28 @@ pub struct OfferBody {
     pub challenge: Vec<u8>,
     /// The vault.
     pub vault: VaultStatement,
-    /// For a TPM.
+    /// For a quote, of a TPM or of a paravisor's.
     pub tpm: Option<TpmOffer>,
 }
 
-/// What a TPM agent needs to answer.
+/// What an agent that quotes PCRs needs to answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TpmOffer {
-    /// To be opened with `TPM2_ActivateCredential`.
-    pub credential: CredentialBlob,
+    /// To be opened with `TPM2_ActivateCredential`; there is one exactly if the hello brought an endorsement key.
+    pub credential: Option<CredentialBlob>,
     /// PCRs to quote, of the SHA-256 bank, ascending: the selection that the role asks for.
     pub pcrs: Vec<u8>,
+    /// Logs that the role looks at. Others need not be sent.
+    pub logs: LogsWanted,
+}
+
+/// Which logs explain the PCRs that a role asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsWanted {
+    /// The boot event log.
+    pub boot: bool,
+    /// The log of Linux's integrity measurement architecture.
+    pub ima: bool,
 }
 
 /// The agent's proof.

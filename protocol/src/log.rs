@@ -61,7 +61,7 @@ pub enum Actor {
     Vault,
 }
 
-/// What was done or asked for.
+/// What was done or asked for. The order of variants is the stored form: append only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// The audit key was handed to an operator.
@@ -118,6 +118,25 @@ pub enum Action {
     RoleApply(Vec<(RoleName, [u8; 32])>),
     /// The vault was sealed.
     Seal,
+    /// An attestation result was signed, over this nonce.
+    AttestationResult {
+        /// Nonce of the relying party.
+        nonce: Vec<u8>,
+    },
+    /// Collateral was imported: the SHA-256 of each item.
+    CollateralImport(Vec<[u8; 32]>),
+    /// What the vault knows of a TPM's clock was forgotten.
+    ForgetTpm {
+        /// Names the attestation key: see [`crate::seen::SeenClock`].
+        key: [u8; 32],
+    },
+    /// Identities were ended before their time.
+    Revoke {
+        /// Serial numbers.
+        identities: Vec<u64>,
+        /// Stable code of the rule that ended them.
+        rule: String,
+    },
 }
 
 /// Operations of the kv engine.

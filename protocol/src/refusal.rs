@@ -99,4 +99,7 @@ pub enum RefusalCode {
     /// This version was destroyed.
     #[error("this version was destroyed and cannot come back")]
     Destroyed,
+    /// An item of collateral is not what it should be, or does not fit what is there. `rule` says which and why.
+    #[error("the collateral is not acceptable; nothing was imported")]
+    Collateral,
 }

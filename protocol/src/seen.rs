@@ -12,6 +12,8 @@ use crate::policy::{CspName, Product, TpmKind};
 pub struct SeenEvidence {
     /// Role that accepted it.
     pub role: RoleName,
+    /// SHA-256 of the role as it was then, in its typed form.
+    pub role_digest: [u8; 32],
     /// Serial number of the identity's certificate; records are listed in its order.
     pub identity: u64,
     /// SPIFFE id of the identity.
@@ -32,6 +34,8 @@ pub struct SeenEvidence {
     pub rule: u32,
     /// Stable codes of what was accepted for a while only.
     pub warnings: Vec<String>,
+    /// Clock of the TPM that quoted, where there is one.
+    pub clock: Option<SeenClock>,
     /// The evidence, verified.
     pub facts: SeenFacts,
 }
@@ -99,6 +103,22 @@ pub struct SeenQuote {
     pub logs: Logs,
     /// Whether a log was there and was not kept: a rule over events cannot be tried then.
     pub logs_dropped: bool,
+}
+
+/// The newest clock of a TPM that the vault has seen, by attestation key (`TPMS_CLOCK_INFO`, TPM 2.0 Part 2, section
+/// 10.11.1). Counters of a key that is not in the endorsement hierarchy are shifted by a constant of that key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenClock {
+    /// Names the attestation key: the digest in its TPM name, or SHA-256 of the public key that a paravisor names.
+    pub key: [u8; 32],
+    /// Milliseconds that the TPM was powered.
+    pub clock_millis: u64,
+    /// TPM resets.
+    pub reset_count: u32,
+    /// Restarts since the last reset.
+    pub restart_count: u32,
+    /// Whether the clock cannot have been reported before.
+    pub safe: bool,
 }
 
 /// How an attestation key was shown to be a TPM's.

@@ -13,12 +13,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::CodecError;
+use crate::collateral::{CollateralEntry, CollateralItem};
 use crate::id::{RoleName, VaultId};
 use crate::kv::{KvReply, KvRequest};
 use crate::link::StreamId;
 use crate::log::Receipt;
 use crate::policy::Role;
 use crate::refusal::Refusal;
+use crate::seen::SeenPage;
 
 /// Label of the TLS exporter (RFC 8446, section 7.5) that starts the chain; 32 bytes, no context.
 pub const CHAIN_EXPORTER: &[u8] = b"EXPORTER-vouchsafe/1/chain";
@@ -123,6 +125,11 @@ pub fn vault_frame(number: u64, link: &[u8; 32], response: &[u8]) -> Vec<u8> {
 /// What an identity may ask.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
+    /// A signed result of the appraisal behind the agent's own identity, for others to rely on; agents only.
+    AttestationResult {
+        /// Chosen by whoever will rely on it; [`crate::limits::RESULT_NONCE_LEN`] bytes.
+        nonce: Vec<u8>,
+    },
     /// The key that opens audit entries; operators only, and logged.
     AuditKey,
     /// Frames of a stream from an index on, as stored; operators only.
@@ -138,6 +145,23 @@ pub enum Request {
     Checkpoint {
         /// Size of the older tree; 0 for none.
         from_size: u64,
+    },
+    /// Imports certificates and revocation lists, all or none; operators only.
+    CollateralImport(Vec<CollateralItem>),
+    /// What was imported and is kept; operators only.
+    CollateralList {
+        /// After the entry with this digest, in the order of digests; `None` for the first page.
+        after: Option<[u8; 32]>,
+    },
+    /// What the evidence of live identities showed; operators only.
+    EvidenceList {
+        /// After the identity with this serial number; 0 for the first page.
+        after: u64,
+    },
+    /// Forgets the clock of a TPM, so that one which was cleared on purpose is accepted again; operators only.
+    ForgetTpm {
+        /// Names the attestation key, as [`crate::seen::SeenClock`] does.
+        key: [u8; 32],
     },
     /// The kv engine.
     Kv(KvRequest),
@@ -156,6 +180,8 @@ pub enum Request {
 /// Answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
+    /// An attestation result: a JWT (RFC 7519) of draft-ietf-rats-ear-04.
+    AttestationResult(String),
     /// The audit key, 32 bytes.
     AuditKey(crate::kv::SecretValue),
     /// Frames, in order; empty at the end.
@@ -169,8 +195,17 @@ pub enum Reply {
         /// RFC 6962 consistency proof.
         proof: Vec<[u8; 32]>,
     },
+    /// Imported collateral, in the order of digests; of an import: what it brought.
+    Collateral {
+        /// Entries; at most [`crate::limits::LIST_PAGE`].
+        entries: Vec<CollateralEntry>,
+        /// Whether there are more after the last one.
+        more: bool,
+    },
     /// Done.
     Done,
+    /// Seen evidence.
+    Evidence(SeenPage),
     /// Of the kv engine.
     Kv(KvReply),
     /// One role.

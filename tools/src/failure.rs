@@ -296,6 +296,7 @@ fn advice(code: RefusalCode) -> &'static str {
         RefusalCode::Challenge | RefusalCode::ChallengeExpired | RefusalCode::ChallengeUsed => {
             "run 'vouchsafe introduce' again: each challenge is for one use within a minute"
         }
+        RefusalCode::Collateral => "look at the file with 'vouchsafe collateral inspect'",
         RefusalCode::Deleted => "'vouchsafe kv undelete' brings back what was not destroyed",
         RefusalCode::Destroyed => {
             "it is wiped for good; 'vouchsafe kv metadata' lists the versions that are left"

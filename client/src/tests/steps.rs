@@ -4,14 +4,16 @@ use rcgen::ExtendedKeyUsagePurpose;
 use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{CredentialBlob, EvidenceKind};
-use vouchsafe_protocol::introduction::{Grant, Hello, Offer, OfferBody, Subject, TpmOffer, VERSION};
+use vouchsafe_protocol::introduction::{
+    Grant, Hello, LogsWanted, Offer, OfferBody, Subject, TpmOffer, VERSION,
+};
 use vouchsafe_protocol::limits::CHALLENGE_LEN;
 use vouchsafe_protocol::log::{Action, Actor};
 
 use crate::certificate::CertificateError;
 use crate::clock::now_secs;
 use crate::grant::{self, GrantError};
-use crate::offer::{self, OfferError, VerifiedOffer};
+use crate::offer::{self, OfferError, Quoting, VerifiedOffer};
 use crate::pin::Pin;
 use crate::vault::fake::FakeVault;
 use crate::vault::{self, Expected, Platform, VaultError, VerifiedVault};
@@ -31,18 +33,22 @@ fn expected(pin: &Pin) -> Expected<'_> {
     }
 }
 
-fn check(vault: &FakeVault, offer: &Offer, kind: EvidenceKind) -> Result<VerifiedOffer, OfferError> {
-    offer::verify(offer, &hello(1), Some(kind), &expected(&vault.pin()), now_secs())
+fn check(vault: &FakeVault, offer: &Offer, quoting: Quoting) -> Result<VerifiedOffer, OfferError> {
+    offer::verify(offer, &hello(1), quoting, &expected(&vault.pin()), now_secs())
 }
 
 fn broken(change: impl FnOnce(&mut OfferBody)) -> OfferError {
     let vault = FakeVault::new();
-    check(&vault, &vault.offer(&hello(1), change), EvidenceKind::Snp).unwrap_err()
+    check(&vault, &vault.offer(&hello(1), change), Quoting::Nothing).unwrap_err()
 }
 
 fn tpm_offer(pcrs: &[u8]) -> impl FnOnce(&mut OfferBody) {
     let credential = CredentialBlob { id_object: vec![1], encrypted_secret: vec![2] };
-    let offer = TpmOffer { credential, pcrs: pcrs.to_vec() };
+    quote_offer(Some(credential), pcrs)
+}
+
+fn quote_offer(credential: Option<CredentialBlob>, pcrs: &[u8]) -> impl FnOnce(&mut OfferBody) {
+    let offer = TpmOffer { credential, pcrs: pcrs.to_vec(), logs: LogsWanted::default() };
     move |body| body.tpm = Some(offer)
 }
 
@@ -50,10 +56,10 @@ fn tpm_offer(pcrs: &[u8]) -> impl FnOnce(&mut OfferBody) {
 fn a_right_offer_passes() {
     let vault = FakeVault::new();
     let offer = vault.offer(&hello(1), |_| ());
-    let verified = check(&vault, &offer, EvidenceKind::Snp).unwrap();
+    let verified = check(&vault, &offer, Quoting::Nothing).unwrap();
     assert_eq!(verified.encoded, codec::encode(&offer).unwrap());
     let offer = vault.offer(&hello(1), tpm_offer(&[0, 7, 11]));
-    check(&vault, &offer, EvidenceKind::Tpm).unwrap();
+    check(&vault, &offer, Quoting::QuoteWithCredential).unwrap();
 }
 
 #[test]
@@ -61,7 +67,7 @@ fn step_1_an_offer_has_one_encoding() {
     let vault = FakeVault::new();
     let mut offer = vault.offer(&hello(1), |_| ());
     offer.body.push(0);
-    assert!(matches!(check(&vault, &offer, EvidenceKind::Snp), Err(OfferError::Malformed(_))));
+    assert!(matches!(check(&vault, &offer, Quoting::Nothing), Err(OfferError::Malformed(_))));
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn step_3_the_signing_key_is_a_p256_key() {
 fn f1_step_4_an_offer_to_another_hello_is_refused() {
     let vault = FakeVault::new();
     let replayed = vault.offer(&hello(2), |_| ());
-    assert!(matches!(check(&vault, &replayed, EvidenceKind::Snp), Err(OfferError::Signature)));
+    assert!(matches!(check(&vault, &replayed, Quoting::Nothing), Err(OfferError::Signature)));
 }
 
 #[test]
@@ -88,13 +94,13 @@ fn b5_step_4_an_edited_offer_is_refused() {
     let mut body: OfferBody = codec::decode(&signed.body, 1 << 20).unwrap();
     body.challenge[0] ^= 1;
     let offer = Offer { body: codec::encode(&body).unwrap(), signature: signed.signature };
-    assert!(matches!(check(&vault, &offer, EvidenceKind::Snp), Err(OfferError::Signature)));
+    assert!(matches!(check(&vault, &offer, Quoting::Nothing), Err(OfferError::Signature)));
 }
 
 #[test]
 fn b10_step_5_another_vault_is_refused() {
     let offer = FakeVault::new().offer(&hello(1), |_| ());
-    let error = check(&FakeVault::new(), &offer, EvidenceKind::Snp).unwrap_err();
+    let error = check(&FakeVault::new(), &offer, Quoting::Nothing).unwrap_err();
     assert!(matches!(error, OfferError::Vault(VaultError::WrongVault { .. })));
 }
 
@@ -111,7 +117,7 @@ fn t4_step_7_a_tpm_gets_a_credential_and_nobody_else() {
     assert!(matches!(broken(tpm_offer(&[0])), OfferError::Kind));
     let vault = FakeVault::new();
     let offer = vault.offer(&hello(1), |_| ());
-    assert!(matches!(check(&vault, &offer, EvidenceKind::Tpm), Err(OfferError::Kind)));
+    assert!(matches!(check(&vault, &offer, Quoting::QuoteWithCredential), Err(OfferError::Kind)));
 }
 
 #[test]
@@ -119,7 +125,10 @@ fn t2_step_8_a_selection_is_ascending_and_of_a_tpm() {
     let vault = FakeVault::new();
     for pcrs in [&[][..], &[7, 7], &[7, 0], &[24], &[0, 255]] {
         let offer = vault.offer(&hello(1), tpm_offer(pcrs));
-        assert!(matches!(check(&vault, &offer, EvidenceKind::Tpm), Err(OfferError::Pcrs)), "{pcrs:?}");
+        assert!(
+            matches!(check(&vault, &offer, Quoting::QuoteWithCredential), Err(OfferError::Pcrs)),
+            "{pcrs:?}"
+        );
     }
 }
 

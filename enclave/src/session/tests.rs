@@ -19,6 +19,7 @@ fn agent() -> Agent {
         subject: IdentitySubject::Operator("op".parse().unwrap()),
         not_after_secs: NOW + 1_000,
         evidence_until_secs: NOW + 500,
+        clock: None,
     };
     let session = Session::open(identity, [9; 32]).ok().unwrap();
     Agent { key, session, head: [9; 32], next: 1 }

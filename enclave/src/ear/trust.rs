@@ -1,0 +1,110 @@
+//! The trustworthiness vector (draft-ietf-rats-ar4si, section 2.3): what a relying party may take for granted.
+//!
+//! A simulated platform is never affirmed: its hardware is unrecognised, whatever else holds.
+
+use vouchsafe_protocol::id::AnchorClass;
+use vouchsafe_protocol::policy::TpmKind;
+use vouchsafe_protocol::seen::{SeenEvidence, SeenFacts, SeenReport};
+
+use super::{Object, Report, SigningKey, TCB_GRACE};
+
+/// The instance is recognised, and not known to be compromised.
+const RECOGNISED_INSTANCE: u8 = 2;
+/// The configuration exposes no known vulnerability.
+const SAFE_CONFIGURATION: u8 = 3;
+/// Only approved executables were loaded during boot.
+const APPROVED_BOOT: u8 = 3;
+/// As above, but some are known to be out of date.
+const UNSAFE_RUNTIME: u8 = 32;
+/// The hardware and its firmware are genuine.
+const GENUINE_HARDWARE: u8 = 2;
+/// They are, and have known vulnerabilities.
+const UNSAFE_HARDWARE: u8 = 32;
+/// The hardware is none that is recognised.
+const UNRECOGNISED_HARDWARE: u8 = 97;
+/// Memory is encrypted, inside a trusted execution environment.
+const ENCRYPTED_RUNTIME: u8 = 2;
+
+/// Claims about one platform; `None` claims nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trust {
+    instance_identity: Option<u8>,
+    configuration: Option<u8>,
+    executables: Option<u8>,
+    hardware: Option<u8>,
+    runtime_opaque: Option<u8>,
+    /// Something was accepted for a while only.
+    warned: bool,
+}
+
+impl Trust {
+    /// What accepted evidence lets the vault claim.
+    pub fn of(seen: &SeenEvidence) -> Self {
+        let late_tcb = seen.warnings.iter().any(|warning| warning == TCB_GRACE);
+        let late_values = seen.warnings.iter().any(|warning| warning != TCB_GRACE);
+        let executables = Some(if late_values { UNSAFE_RUNTIME } else { APPROVED_BOOT });
+        let warned = !seen.warnings.is_empty();
+        if seen.anchor_class == AnchorClass::Simulated {
+            return Self {
+                instance_identity: None,
+                configuration: None,
+                executables,
+                hardware: Some(UNRECOGNISED_HARDWARE),
+                runtime_opaque: None,
+                warned,
+            };
+        }
+        let (hardware, tee, one_machine) = match &seen.facts {
+            SeenFacts::Snp(snp) => (true, true, names_chip(snp)),
+            SeenFacts::SnpVtpm(vtpm) => (true, true, names_chip(&vtpm.snp)),
+            // A TPM that the host's owner runs is no hardware, and says nothing of any.
+            SeenFacts::Tpm(tpm) => (tpm.kind == TpmKind::Hardware, false, true),
+        };
+        let genuine = if late_tcb { UNSAFE_HARDWARE } else { GENUINE_HARDWARE };
+        Self {
+            instance_identity: one_machine.then_some(RECOGNISED_INSTANCE),
+            // Guest policy and platform information are judged for an SNP guest only.
+            configuration: tee.then_some(SAFE_CONFIGURATION),
+            executables,
+            hardware: hardware.then_some(genuine),
+            runtime_opaque: tee.then_some(ENCRYPTED_RUNTIME),
+            warned,
+        }
+    }
+
+    /// The worst tier of the vector.
+    pub fn status(&self) -> &'static str {
+        let Self { instance_identity, configuration, executables, hardware, runtime_opaque, warned } = *self;
+        let claims = [instance_identity, configuration, executables, hardware, runtime_opaque];
+        match claims.into_iter().flatten().max() {
+            Some(96..) => "contraindicated",
+            Some(32..=95) => "warning",
+            Some(_) | None if warned => "warning",
+            Some(_) => "affirming",
+            None => "none",
+        }
+    }
+
+    /// The vector; what is not claimed is not in it.
+    pub fn vector(&self) -> Object {
+        let Self { instance_identity, configuration, executables, hardware, runtime_opaque, warned: _ } =
+            *self;
+        let claims = [
+            ("instance-identity", instance_identity),
+            ("configuration", configuration),
+            ("executables", executables),
+            ("hardware", hardware),
+            ("runtime-opaque", runtime_opaque),
+        ];
+        claims.into_iter().fold(Object::default(), |vector, (name, value)| match value {
+            Some(value) => vector.number(name, value.into()),
+            None => vector,
+        })
+    }
+}
+
+/// Whether a report names one chip: not with a VLEK, and not with a masked id.
+fn names_chip(snp: &SeenReport) -> bool {
+    Report::parse(&snp.report)
+        .is_ok_and(|report| report.signing_key == SigningKey::Vcek && report.chip_id.0 != [0; 64])
+}

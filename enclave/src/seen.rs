@@ -1,0 +1,193 @@
+//! Evidence behind live identities, kept small: what an operator's `policy plan` tries other rules on, and what
+//! attestation results are made from.
+//!
+//! INVARIANT: a record is made only from evidence that was appraised and accepted, and dies with its identity.
+
+use std::collections::BTreeMap;
+
+use vouchsafe_attestation::appraisal::{Appraisal, Claims, PlatformClass, PlatformId};
+use vouchsafe_attestation::azure::HclReport;
+use vouchsafe_attestation::snp::rules::Warning;
+use vouchsafe_attestation::tpm::attest::ClockInfo;
+use vouchsafe_attestation::{ResidentAk, ShownBy};
+use vouchsafe_protocol::codec;
+use vouchsafe_protocol::evidence::{Evidence, Logs, PcrValue};
+use vouchsafe_protocol::limits::{SEEN_LEN, SEEN_PAGE, SEEN_TOTAL_LEN};
+use vouchsafe_protocol::policy::{CspName, Product};
+use vouchsafe_protocol::seen::{
+    AkShownBy, SeenClock, SeenEvidence, SeenFacts, SeenPage, SeenQuote, SeenReport, SeenTpm, SeenVtpm,
+};
+
+/// Code of the warning that a TCB is below its floor and at its grace floor.
+pub(crate) const TCB_GRACE: &str = "snp.tcb.grace";
+/// Code of the warning that a reference value has expired and is in its grace.
+const REFERENCE_GRACE: &str = "reference-value.grace";
+
+/// Records, encoded, by the number of their identity.
+#[derive(Default)]
+pub(crate) struct Seen {
+    records: BTreeMap<u64, Record>,
+    len: usize,
+    forgotten: u64,
+}
+
+struct Record {
+    not_after_secs: u64,
+    encoded: Vec<u8>,
+}
+
+impl Seen {
+    /// Keeps a record; first those go whose identities have ended by then, and then the oldest if there is no room.
+    pub fn insert(&mut self, record: &SeenEvidence) {
+        self.forget_ended(record.at_unix_secs);
+        let encoded = codec::encode(record).unwrap_or_default();
+        self.len += encoded.len();
+        let kept = Record { not_after_secs: record.not_after_unix_secs, encoded };
+        if let Some(before) = self.records.insert(record.identity, kept) {
+            self.len -= before.encoded.len();
+        }
+        while self.len > SEEN_TOTAL_LEN {
+            let Some((_, oldest)) = self.records.pop_first() else { break };
+            self.len -= oldest.encoded.len();
+            self.forgotten += 1;
+        }
+    }
+
+    /// Forgets the record of an identity.
+    pub fn remove(&mut self, identity: u64) {
+        if let Some(record) = self.records.remove(&identity) {
+            self.len -= record.encoded.len();
+        }
+    }
+
+    /// Forgets records of identities that have ended.
+    pub fn forget_ended(&mut self, now: u64) {
+        let len = &mut self.len;
+        self.records.retain(|_, record| {
+            let lives = record.not_after_secs > now;
+            if !lives {
+                *len -= record.encoded.len();
+            }
+            lives
+        });
+    }
+
+    /// The record of one identity.
+    pub fn of(&self, identity: u64) -> Option<SeenEvidence> {
+        decode(self.records.get(&identity)?)
+    }
+
+    /// A page of records of identities with higher numbers.
+    pub fn page(&self, after: u64) -> SeenPage {
+        let mut later =
+            self.records.range(after.saturating_add(1)..).filter_map(|(_, record)| decode(record));
+        let records = later.by_ref().take(SEEN_PAGE).collect();
+        SeenPage { records, more: later.next().is_some(), forgotten: self.forgotten }
+    }
+
+    /// Every record as it is kept, in the order of numbers.
+    pub fn encoded(&self) -> impl Iterator<Item = &[u8]> {
+        self.records.values().map(|record| record.encoded.as_slice())
+    }
+}
+
+fn decode(record: &Record) -> Option<SeenEvidence> {
+    codec::decode(&record.encoded, record.encoded.len()).ok()
+}
+
+/// What is kept of evidence that was accepted; `None` for evidence that shows no more than its digest.
+pub(crate) fn facts(
+    evidence: &Evidence,
+    appraisal: &Appraisal,
+    resident: Option<&ResidentAk>,
+) -> Option<SeenFacts> {
+    match (evidence, &appraisal.claims) {
+        (Evidence::Snp(snp), Claims::Snp(_)) => Some(SeenFacts::Snp(report(snp.report.clone(), appraisal)?)),
+        (Evidence::SnpVtpm(vtpm), Claims::SnpVtpm(claims)) => {
+            let hcl = HclReport::parse(&vtpm.hcl_report).ok()?;
+            Some(SeenFacts::SnpVtpm(Box::new(SeenVtpm {
+                snp: report(hcl.snp_report().to_vec(), appraisal)?,
+                hcl_report: vtpm.hcl_report.clone(),
+                quote: quote(&vtpm.quote, &vtpm.pcrs, &vtpm.logs, vtpm.hcl_report.len()),
+                user_data_is_statement: claims.fresh_report,
+            })))
+        }
+        (Evidence::Tpm(tpm), Claims::Tpm(_)) => {
+            let resident = resident?;
+            Some(SeenFacts::Tpm(Box::new(SeenTpm {
+                quote: quote(&tpm.quote, &tpm.pcrs, &tpm.logs, tpm.ak_public.len()),
+                ak_public: tpm.ak_public.clone(),
+                shown_by: match resident.shown_by() {
+                    ShownBy::Certificate => AkShownBy::Certificate,
+                    ShownBy::Credential => AkShownBy::Credential,
+                },
+                spki_digest: *resident.spki_digest(),
+                anchor: resident.anchor().clone(),
+                kind: resident.kind(),
+            })))
+        }
+        (Evidence::Snp(_) | Evidence::SnpVtpm(_) | Evidence::Tpm(_), _) => None,
+    }
+}
+
+fn report(report: Vec<u8>, appraisal: &Appraisal) -> Option<SeenReport> {
+    let (product, provider) = product(&appraisal.class)?;
+    Some(SeenReport { report, product, provider })
+}
+
+/// Room for the fields of a record that are neither PCRs nor bytes of the evidence.
+const FIELDS_LEN: usize = 2048;
+
+/// A quote, with its logs if the whole record stays below [`SEEN_LEN`] with them; `beside` is the length of what else
+/// is kept.
+fn quote(attest: &[u8], pcrs: &[PcrValue], logs: &Logs, beside: usize) -> SeenQuote {
+    let log_len = |log: &Option<Vec<u8>>| log.as_ref().map_or(0, Vec::len);
+    let logs_len = log_len(&logs.boot) + log_len(&logs.ima);
+    let len = FIELDS_LEN + attest.len() + pcrs.len() * size_of::<PcrValue>() + beside + logs_len;
+    let fits = len <= SEEN_LEN;
+    SeenQuote {
+        attest: attest.to_vec(),
+        pcrs: pcrs.to_vec(),
+        logs: if fits { logs.clone() } else { Logs::default() },
+        logs_dropped: !fits && logs_len > 0,
+    }
+}
+
+/// The clock that evidence showed, by the name of its attestation key.
+pub(crate) fn clock(appraisal: &Appraisal) -> Option<SeenClock> {
+    let (key, clock) = match &appraisal.claims {
+        Claims::Snp(_) => return None,
+        Claims::SnpVtpm(claims) => (claims.ak_digest, claims.clock),
+        // The algorithm of the name, always SHA-256, and the digest.
+        Claims::Tpm(claims) => (*claims.ak_name.last_chunk::<32>()?, claims.clock),
+    };
+    let ClockInfo { clock_millis, reset_count, restart_count, safe } = clock;
+    Some(SeenClock { key, clock_millis, reset_count, restart_count, safe })
+}
+
+/// Stable codes of warnings.
+pub(crate) fn warnings(appraisal: &Appraisal) -> Vec<String> {
+    let code = |warning: &Warning| match warning {
+        Warning::ReferenceValue => REFERENCE_GRACE,
+        Warning::TcbFloor => TCB_GRACE,
+    };
+    appraisal.warnings.iter().map(|warning| code(warning).to_owned()).collect()
+}
+
+/// The bytes that name a platform.
+pub(crate) fn platform(id: &PlatformId) -> Vec<u8> {
+    match id {
+        PlatformId::Ak(digest) | PlatformId::Ek(digest) => digest.to_vec(),
+        PlatformId::PinnedAk(name) => name.to_vec(),
+        PlatformId::Chip(chip) => chip.0.to_vec(),
+    }
+}
+
+/// Product and, for a VLEK, the provider that it names.
+fn product(class: &PlatformClass) -> Option<(Product, Option<CspName>)> {
+    match class {
+        PlatformClass::SnpVcek { product } | PlatformClass::SnpVtpm { product } => Some((*product, None)),
+        PlatformClass::SnpVlek { product } => Some((*product, None)),
+        PlatformClass::Tpm { .. } | PlatformClass::TpmPinned => None,
+    }
+}
