@@ -6,6 +6,8 @@
 mod add;
 mod readme;
 mod snp;
+mod tpm;
+mod tpm_world;
 mod world;
 
 use vouchsafe_simulation::SimulationError;
@@ -26,6 +28,7 @@ pub fn generate(seed: u64) -> Result<Suite, SimulationError> {
     let world = World::new(seed)?;
     let mut cases = Cases::new(&world);
     snp::add(&mut cases)?;
+    tpm::add(&mut cases)?;
     Ok(cases.finish())
 }
 

@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use vouchsafe_attestation::snp::report::Report;
 use vouchsafe_attestation::tpm::quote::PcrValues;
 use vouchsafe_protocol::evidence::PcrValue;
+use vouchsafe_protocol::policy::events::{AllowedEvents, BootPhase, UkiSection};
 use vouchsafe_protocol::policy::{
     AbiVersion, AkRule, AuthorKeyRule, BitRule, ChipId, ChipRule, CspName, EkRule, EventRules, Expiry,
     GuestPolicyRules, HostDataRule, IdBlockRule, IdRule, ImaRule, LaunchDigest, MigrationAgentRule,
@@ -105,8 +106,8 @@ pub struct CasePolicy {
     pub user_data: Option<UserDataKey>,
     /// The log must be that of an orderly boot: separators, and nothing behind the end of boot services.
     pub measured_boot: bool,
-    /// Rules over boot events.
-    pub events: Option<serde_json::Value>,
+    /// Rules over boot events, for PCRs that are `"events"`.
+    pub events: Option<EventKeys>,
     /// SHA-256 digests of files that IMA may have measured.
     pub ima_allow: Option<Vec<Hex<32>>>,
 }
@@ -347,6 +348,32 @@ pub enum UserDataKey {
     Required,
 }
 
+/// Rules over boot events: the fields of the typed policy, digests in hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "named as in the typed policy")]
+pub struct EventKeys {
+    pub secure_boot: Option<BitName>,
+    pub boot_applications: Vec<Hex<32>>,
+    pub uki_sections: BTreeMap<String, Hex<32>>,
+    pub boot_phases: Vec<BootPhaseKey>,
+    pub command_lines: Vec<String>,
+    pub allowed: BTreeMap<u8, Vec<Hex<32>>>,
+    pub unknown_events: Vec<u8>,
+}
+
+/// How far systemd had got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "named as in the typed policy")]
+pub enum BootPhaseKey {
+    Firmware,
+    Initrd,
+    InitrdLeft,
+    SystemInitialised,
+    Ready,
+}
+
 const PRODUCTS: [Product; 3] = [Product::Milan, Product::Genoa, Product::Turin];
 
 impl CasePolicy {
@@ -366,6 +393,11 @@ impl CasePolicy {
             Some(ChipKey::AnyChipEvenMasked) => Permission::Allowed,
             _ => Permission::Forbidden,
         }
+    }
+
+    /// Largest age of a revocation list in seconds, where one is judged alone.
+    pub(crate) fn crl_max_age_secs(&self) -> u32 {
+        self.revocation.map_or(u32::MAX, |keys| keys.max_age_secs)
     }
 
     /// The typed rule for a report. What the case does not pin is taken from the report itself.
@@ -562,6 +594,7 @@ macro_rules! named {
 
 named!(TpmKindKey => TpmKindRule { Any, Hardware, HostVirtual });
 named!(AkKey => AkRule { ByCertificate, ByCredential, Either });
+named!(BootPhaseKey => BootPhase { Firmware, Initrd, InitrdLeft, SystemInitialised, Ready });
 named!(UserDataKey => UserDataRule { NotRequired, Required });
 
 impl CasePolicy {
@@ -578,7 +611,7 @@ impl CasePolicy {
             anchors,
             kind: self.tpm_kind.map_or(TpmKindRule::Any, TpmKindRule::from),
             pcrs: self.pcr_rules(values)?,
-            events: self.event_rules()?,
+            events: self.event_rules(),
             ima: self.ima_rule(),
             ak: self.ak.map_or(AkRule::Either, AkRule::from),
             ek: match &self.ek {
@@ -593,7 +626,7 @@ impl CasePolicy {
         Ok(SnpVtpmAccept {
             snp: self.snp_accept(report)?,
             pcrs: self.pcr_rules(values)?,
-            events: self.event_rules()?,
+            events: self.event_rules(),
             ima: self.ima_rule(),
             user_data: self.user_data.map_or(UserDataRule::NotRequired, UserDataRule::from),
         })
@@ -633,19 +666,49 @@ impl CasePolicy {
         Ok(rules)
     }
 
-    fn event_rules(&self) -> Run<EventRules> {
-        match &self.events {
-            None => Ok(EventRules::default()),
-            Some(rules) => EventRules::deserialize(rules).map_err(|error| {
-                Stop::not_supported(format!("the event rules of the case are not understood: {error}"))
-            }),
-        }
+    fn event_rules(&self) -> EventRules {
+        let Some(keys) = &self.events else { return EventRules::NONE };
+        let EventKeys {
+            secure_boot,
+            boot_applications,
+            uki_sections,
+            boot_phases,
+            command_lines,
+            allowed,
+            unknown_events,
+        } = keys.clone();
+        let digests = |list: Vec<Hex<32>>| {
+            let mut digests: Vec<_> = list.into_iter().map(|Hex(digest)| digest).collect();
+            digests.sort_unstable();
+            digests
+        };
+        let mut rules = EventRules {
+            secure_boot: BitRule::Any,
+            boot_applications: digests(boot_applications),
+            uki_sections: uki_sections
+                .into_iter()
+                .map(|(name, Hex(digest))| UkiSection { name, digest })
+                .collect(),
+            boot_phases: boot_phases.into_iter().map(BootPhase::from).collect(),
+            command_lines,
+            allowed: allowed
+                .into_iter()
+                .map(|(index, list)| AllowedEvents { index, digests: digests(list) })
+                .collect(),
+            unknown_events,
+        };
+        set(&mut rules.secure_boot, secure_boot);
+        rules
     }
 
     fn ima_rule(&self) -> ImaRule {
         match &self.ima_allow {
             None => ImaRule::NotRequired,
-            Some(digests) => ImaRule::AllowList(digests.iter().map(|Hex(digest)| *digest).collect()),
+            Some(digests) => {
+                let mut digests: Vec<_> = digests.iter().map(|Hex(digest)| *digest).collect();
+                digests.sort_unstable();
+                ImaRule::AllowList(digests)
+            }
         }
     }
 }

@@ -115,6 +115,10 @@ pub struct Case {
     /// the checks that the default policy names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introduction: Option<Introduction>,
+    /// Nonce of evidence that was collected to be looked at, hexadecimal: it is over
+    /// `"vouchsafe/1/collection" || LV(nonce)`, hashed as with `introduction`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
     /// What the TPM answered to a MakeCredential challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,

@@ -5,7 +5,6 @@ use std::error::Error;
 
 use serde::Serialize;
 use vouchsafe_attestation::AppraisalError;
-use vouchsafe_attestation::snp::crl::CrlError;
 
 /// A verdict.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -95,20 +94,6 @@ impl From<Run> for Verdict {
     }
 }
 
-impl From<CrlError> for Stop {
-    fn from(error: CrlError) -> Self {
-        let code = match error {
-            CrlError::Malformed => "snp.crl.malformed",
-            CrlError::NotYetValid => "snp.crl.not-yet-valid",
-            CrlError::Revoked => "snp.crl.revoked",
-            CrlError::Signature => "snp.crl.signature",
-            CrlError::Stale => "snp.crl.stale",
-            CrlError::UnknownProduct => "snp.root.unknown-product",
-        };
-        Self::refused(code, &error)
-    }
-}
-
 impl From<AppraisalError> for Stop {
     fn from(error: AppraisalError) -> Self {
         Self::refused(error.code(), &error)
@@ -138,6 +123,7 @@ refusals![
     vouchsafe_attestation::AkError,
     vouchsafe_attestation::EkError,
     vouchsafe_attestation::ResidencyError,
+    vouchsafe_attestation::snp::crl::CrlError,
     vouchsafe_attestation::snp::rules::SnpRuleError,
     vouchsafe_attestation::snp::verify::SnpError,
     vouchsafe_attestation::tpm::quote::QuoteError,

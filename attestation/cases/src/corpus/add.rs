@@ -8,7 +8,7 @@ use vouchsafe_protocol::policy::Product;
 use vouchsafe_simulation::{ReportBuilder, SimulatedChip, SimulationError, VekKind, VekSpec, field};
 
 use super::world::{NOW, World, name};
-use crate::schema::{AmdRootFiles, Case, Document, Expect, SCHEMA};
+use crate::schema::{AmdRootFiles, Case, Document, Expect, SCHEMA, TpmAnchorFiles, TpmKindName};
 use crate::suite::Suite;
 
 /// The cases so far.
@@ -32,6 +32,15 @@ impl<'w> Cases<'w> {
         });
         let anchors: BTreeMap<_, _> = anchors.collect();
         this.suite.document.anchors = Some(anchors);
+        let sets = [
+            ("maker", TpmKindName::Hardware, &world.tpm.maker),
+            ("cloud", TpmKindName::HostVirtual, &world.tpm.cloud),
+        ];
+        let sets = sets.map(|(name, kind, authority)| {
+            let certificates = vec![this.put("tpm_root", authority.der())];
+            (name.to_owned(), TpmAnchorFiles { kind, certificates })
+        });
+        this.suite.document.tpm_anchors = Some(sets.into());
         this
     }
 
@@ -46,11 +55,6 @@ impl<'w> Cases<'w> {
         let name = format!("{kind}/{id}.{}", extension(kind));
         self.suite.files.insert(name.clone(), bytes.to_vec());
         name
-    }
-
-    /// The document, for the anchors of TPMs.
-    pub(super) fn document(&mut self) -> &mut Document {
-        &mut self.suite.document
     }
 
     /// Adds a case with its files by part.

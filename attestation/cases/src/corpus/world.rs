@@ -5,6 +5,7 @@ use vouchsafe_crypto::digest::sha256;
 use vouchsafe_protocol::policy::{LaunchDigest, Product, Tcb};
 use vouchsafe_simulation::{ReportBuilder, SimulatedChip, SimulatedPki, SimulationError, VekSpec};
 
+use super::tpm_world::TpmWorld;
 use crate::schema::Introduction;
 
 /// Verification time of every case that does not say another: 2026-01-01.
@@ -29,6 +30,8 @@ pub(super) struct World {
     pub(super) forged: SimulatedPki,
     /// One right chip per product.
     pub(super) chips: [SimulatedChip; 3],
+    /// TPMs.
+    pub(super) tpm: TpmWorld,
     /// Fields of the statement.
     pub(super) introduction: Introduction,
     /// Pre-image of the statement, made here from its description, without the verifier's code.
@@ -63,7 +66,8 @@ impl World {
             &[[1].as_slice(), &part(&seed, "vault")].concat(),
         ]);
         let forged = SimulatedPki::from_seed(Product::Genoa, part(&seed, "forged"))?;
-        Ok(Self { seed, pkis, forged, chips, introduction, preimage })
+        let tpm = TpmWorld::new(part(&seed, "tpm"))?;
+        Ok(Self { seed, pkis, forged, chips, tpm, introduction, preimage })
     }
 
     /// A seed for one purpose.

@@ -1,7 +1,7 @@
 //! The statement that evidence is over, where a case states its fields.
 
 use vouchsafe_attestation::StatementPreimage;
-use vouchsafe_attestation::statement::introduction;
+use vouchsafe_attestation::statement::{collection, introduction};
 use vouchsafe_protocol::id::{AnchorClass, VaultId};
 
 use super::Running;
@@ -11,7 +11,14 @@ use crate::verdict::{Run, Stop};
 impl Running<'_> {
     /// The statement, if the case states one.
     pub(crate) fn statement(&self) -> Run<Option<StatementPreimage>> {
-        let Some(fields) = &self.case.introduction else { return Ok(None) };
+        let fields = match (&self.case.introduction, &self.case.collection) {
+            (None, None) => return Ok(None),
+            (None, Some(nonce)) => {
+                return Ok(Some(collection(&self.hex(nonce, "the nonce of the collection")?)));
+            }
+            (Some(_), Some(_)) => return Err(Stop::not_supported("the case states two statements")),
+            (Some(fields), None) => fields,
+        };
         let Introduction { challenge, offer_digest, identity_spki, role, vault_id } = fields;
         let malformed = || Stop::not_supported("the introduction of the case cannot be read");
         let offer_digest = self.hex(offer_digest, "offer_digest")?.try_into().map_err(|_| malformed())?;
