@@ -5,6 +5,8 @@
 //! Left to the caller: a fresh, single-use challenge in the statement; the time; what an appraisal is good for.
 //!
 //! [`appraise`] is the one way in. Collateral is never fetched: it is in the evidence, compiled in, or refused.
+//!
+#![doc = include_str!("../README.md")]
 
 pub mod anchors;
 pub mod appraisal;
@@ -13,6 +15,7 @@ mod bytes;
 pub mod cache;
 pub mod collateral;
 pub mod error;
+pub mod explain;
 pub mod log;
 pub mod snp;
 pub mod statement;
@@ -21,7 +24,8 @@ pub mod x509;
 
 pub use anchors::{AnchorError, TrustAnchors};
 pub use appraisal::{
-    Appraisal, Claims, Context, PlatformClass, PlatformId, Residency, SnpClaims, TpmClaims, appraise, appraise_vault,
+    Appraisal, Claims, Context, PlatformClass, PlatformId, Residency, SnpClaims, TpmClaims, appraise,
+    appraise_vault,
 };
 pub use cache::ChainCache;
 pub use collateral::{Added, Collateral, CollateralError};

@@ -2,6 +2,7 @@
 
 use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::evidence::PcrValue;
+use vouchsafe_protocol::id::AnchorName;
 use vouchsafe_protocol::policy::{
     AkRule, EkRule, EventRules, ImaRule, PcrExpectation, PcrRule, Permission, TpmAccept, TpmKind,
     TpmKindRule, Validity,
@@ -141,27 +142,64 @@ pub fn check(
     now: u64,
     logs: &ComparedLogs<'_, '_>,
 ) -> Result<Vec<Warning>, TpmRuleError> {
+    check_shown(quote, sent, Shown::by(resident), accept, now, logs)
+}
+
+/// What rules ask of the TPM behind a quote. Not a proof that a key is in it: that is [`ResidentAk`].
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Anchor set that vouches for the TPM.
+    pub anchor: &'a AnchorName,
+    /// Kind of TPM that the set stands for.
+    pub kind: TpmKind,
+    /// How the attestation key was shown to be the TPM's.
+    pub shown_by: ShownBy,
+    /// SHA-256 of the SubjectPublicKeyInfo of the certificate that chains to the anchor.
+    pub spki_digest: &'a [u8; 32],
+}
+
+impl<'a> Shown<'a> {
+    /// What a resident key shows.
+    #[must_use]
+    pub fn by(resident: &'a ResidentAk) -> Self {
+        let (anchor, spki_digest) = (resident.anchor(), resident.spki_digest());
+        Self { anchor, kind: resident.kind(), shown_by: resident.shown_by(), spki_digest }
+    }
+}
+
+/// [`check`], for evidence that is stored and was or will be shown to be of a resident key.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_shown(
+    quote: &Quote,
+    sent: &[PcrValue],
+    shown: Shown<'_>,
+    accept: &TpmAccept,
+    now: u64,
+    logs: &ComparedLogs<'_, '_>,
+) -> Result<Vec<Warning>, TpmRuleError> {
     let TpmAccept { anchors, kind, pcrs, events, ima, ak, ek } = accept;
-    if !anchors.contains(resident.anchor()) {
+    if !anchors.contains(shown.anchor) {
         return Err(TpmRuleError::Anchor);
     }
     let of_kind = match kind {
         TpmKindRule::Any => true,
-        TpmKindRule::Hardware => resident.kind() == TpmKind::Hardware,
-        TpmKindRule::HostVirtual => resident.kind() == TpmKind::HostVirtual,
+        TpmKindRule::Hardware => shown.kind == TpmKind::Hardware,
+        TpmKindRule::HostVirtual => shown.kind == TpmKind::HostVirtual,
     };
     if !of_kind {
         return Err(TpmRuleError::Kind);
     }
     let as_asked = match ak {
-        AkRule::ByCertificate => resident.shown_by() == ShownBy::Certificate,
-        AkRule::ByCredential => resident.shown_by() == ShownBy::Credential,
+        AkRule::ByCertificate => shown.shown_by == ShownBy::Certificate,
+        AkRule::ByCredential => shown.shown_by == ShownBy::Credential,
         AkRule::Either => true,
     };
     if !as_asked {
         return Err(TpmRuleError::AkProof);
     }
-    if matches!(ek, EkRule::Allow(listed) if !listed.contains(resident.spki_digest())) {
+    if matches!(ek, EkRule::Allow(listed) if !listed.contains(shown.spki_digest)) {
         return Err(TpmRuleError::EkNotListed);
     }
     check_pcrs(quote, sent, PcrRules { pcrs, events, ima }, now, logs)
