@@ -32,27 +32,35 @@ impl Statement {
     }
 }
 
-/// The bytes that a statement is the hash of.
+/// What evidence must be over: the bytes that it carries the hash of, or, in another protocol, what it carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatementPreimage(Vec<u8>);
+pub struct StatementPreimage(Form);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    /// Bytes that are hashed.
+    Hashed(Vec<u8>),
+    /// What a protocol of somebody else's puts into evidence.
+    Foreign { report_data: [u8; 64], qualifying_data: [u8; 32] },
+}
 
 impl StatementPreimage {
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// REPORT_DATA of an SNP report: SHA-512.
+    /// REPORT_DATA of an SNP report: SHA-512 of the bytes.
     #[must_use]
     pub fn snp_report_data(&self) -> [u8; 64] {
-        digest::sha512(&[&self.0])
+        match &self.0 {
+            Form::Hashed(bytes) => digest::sha512(&[bytes]),
+            Form::Foreign { report_data, .. } => *report_data,
+        }
     }
 
-    /// Qualifying data of a TPM quote: SHA-256.
+    /// Qualifying data of a TPM quote: SHA-256 of the bytes.
     #[must_use]
     pub fn tpm_qualifying_data(&self) -> [u8; 32] {
-        digest::sha256(&[&self.0])
+        match &self.0 {
+            Form::Hashed(bytes) => digest::sha256(&[bytes]),
+            Form::Foreign { qualifying_data, .. } => *qualifying_data,
+        }
     }
 
     /// What to hand to a platform that makes evidence of `kind`: for SNP the 64 bytes of
@@ -82,14 +90,25 @@ pub fn introduction(
 ) -> StatementPreimage {
     let vault = vault.to_bytes();
     let parts: [&[u8]; 5] = [challenge, offer_digest, identity_spki, role.as_str().as_bytes(), &vault];
-    StatementPreimage(digest::preimage(INTRODUCTION, &parts))
+    hashed(INTRODUCTION, &parts)
+}
+
+/// The statement of another protocol, by what its evidence carries: for projects that verify evidence with rules of
+/// their own making. That both hold a fresh challenge and the key that is vouched for is then theirs to see to.
+#[must_use]
+pub fn foreign(report_data: [u8; 64], qualifying_data: [u8; 32]) -> StatementPreimage {
+    StatementPreimage(Form::Foreign { report_data, qualifying_data })
+}
+
+fn hashed(domain: &str, parts: &[&[u8]]) -> StatementPreimage {
+    StatementPreimage(Form::Hashed(digest::preimage(domain, parts)))
 }
 
 /// The statement of evidence that is collected to be looked at: fresh, and over nothing else. Whatever the nonce,
 /// which its verifier chose, no introduction and no vault has this statement.
 #[must_use]
 pub fn collection(nonce: &[u8]) -> StatementPreimage {
-    StatementPreimage(digest::preimage(COLLECTION, &[nonce]))
+    hashed(COLLECTION, &[nonce])
 }
 
 /// A vault's statement about itself: these keys are this vault's, which was initialised like this.
@@ -103,7 +122,7 @@ pub fn vault(
 ) -> StatementPreimage {
     let vault = vault.to_bytes();
     let parts: [&[u8]; 5] = [&vault, authority_spki, signing_spki, log_key, init_digest];
-    StatementPreimage(digest::preimage(VAULT, &parts))
+    hashed(VAULT, &parts)
 }
 
 #[cfg(test)]
@@ -112,6 +131,20 @@ mod tests {
     use vouchsafe_protocol::id::AnchorClass;
 
     const VAULT_ID: VaultId = VaultId { class: AnchorClass::Hardware, digest: [7; 32] };
+
+    fn bytes(statement: &StatementPreimage) -> &[u8] {
+        match &statement.0 {
+            Form::Hashed(bytes) => bytes,
+            Form::Foreign { .. } => panic!("no bytes are hashed"),
+        }
+    }
+
+    #[test]
+    fn b4_a_foreign_statement_is_what_it_says() {
+        let statement = foreign([1; 64], [2; 32]);
+        assert_eq!(statement.snp_report_data(), [1; 64]);
+        assert_eq!(statement.tpm_qualifying_data(), [2; 32]);
+    }
 
     fn sample(challenge: &[u8], spki: &[u8], role: &str) -> StatementPreimage {
         introduction(challenge, &[1; 32], spki, &role.parse().unwrap(), &VAULT_ID)
@@ -124,7 +157,7 @@ mod tests {
             expected.extend_from_slice(&u32::try_from(part.len()).unwrap().to_be_bytes());
             expected.extend_from_slice(part);
         }
-        assert_eq!(sample(b"challenge", b"spki", "role").bytes(), expected);
+        assert_eq!(bytes(&sample(b"challenge", b"spki", "role")), expected);
     }
 
     #[test]
@@ -140,15 +173,15 @@ mod tests {
     fn b2_domains_and_vaults_are_kept_apart() {
         let agent = introduction(&[0; 33], &[1; 32], b"a", &"r".parse().unwrap(), &VAULT_ID);
         let own = vault(&VAULT_ID, b"a", b"s", b"l", &[1; 32]);
-        assert_ne!(agent.bytes(), own.bytes());
+        assert_ne!(agent, own);
         let simulated = VaultId { class: AnchorClass::Simulated, ..VAULT_ID };
-        assert_ne!(own.bytes(), vault(&simulated, b"a", b"s", b"l", &[1; 32]).bytes());
+        assert_ne!(own, vault(&simulated, b"a", b"s", b"l", &[1; 32]));
     }
 
     #[test]
     fn b3_no_nonce_makes_collected_evidence_an_introduction() {
         let agent = sample(b"challenge", b"key", "r");
-        let nonces = [agent.bytes(), &agent.snp_report_data(), &agent.tpm_qualifying_data()];
+        let nonces = [bytes(&agent), &agent.snp_report_data(), &agent.tpm_qualifying_data()];
         for nonce in nonces {
             let collected = collection(nonce);
             assert_ne!(collected.snp_report_data(), agent.snp_report_data());
@@ -156,7 +189,7 @@ mod tests {
             assert_ne!(collected.tpm_qualifying_data().as_slice(), nonce);
             assert_ne!(collected.snp_report_data().as_slice(), nonce);
         }
-        assert_eq!(collection(b"n").bytes(), b"vouchsafe/1/collection\0\0\0\x01n");
+        assert_eq!(bytes(&collection(b"n")), b"vouchsafe/1/collection\0\0\0\x01n");
         assert_ne!(collection(b"a"), collection(b"b"));
     }
 
