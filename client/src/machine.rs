@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_platform::{Attester, PlatformError, PlatformKind};
+use vouchsafe_platform::{Attester, PlatformError};
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, EvidenceKind, TpmKeys};
 use vouchsafe_protocol::introduction::LogsWanted;
 
@@ -32,13 +32,7 @@ impl Machine {
     }
 
     pub(crate) async fn kind(&self) -> Result<EvidenceKind, MachineError> {
-        self.call(|attester| {
-            Ok(match attester.kind() {
-                PlatformKind::Sim | PlatformKind::Snp => EvidenceKind::Snp,
-                PlatformKind::Tpm => EvidenceKind::Tpm,
-            })
-        })
-        .await
+        self.call(|attester| Ok(attester.evidence_kind())).await
     }
 
     pub(crate) async fn tpm_keys(&self) -> Result<Option<TpmKeys>, MachineError> {

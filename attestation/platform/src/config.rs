@@ -2,6 +2,7 @@
 
 use crate::sim::{SimConfig, SimPlatform};
 use crate::snp::{SnpConfig, SnpPlatform};
+use crate::tpm::paravisor::{SnpVtpmAttester, SnpVtpmConfig};
 use crate::tpm::{TpmConfig, TpmPlatform};
 use crate::{Attester, Platform, PlatformError, PlatformKind};
 
@@ -12,6 +13,8 @@ pub enum PlatformConfig {
     Sim(SimConfig),
     /// An SEV-SNP guest.
     Snp(SnpConfig),
+    /// An SEV-SNP guest with a paravisor that runs its virtual TPM (Azure). For agents.
+    SnpVtpm(SnpVtpmConfig),
     /// A machine with a TPM.
     Tpm(TpmConfig),
 }
@@ -23,7 +26,7 @@ impl PlatformConfig {
         match self {
             Self::Sim(_) => PlatformKind::Sim,
             Self::Snp(_) => PlatformKind::Snp,
-            Self::Tpm(_) => PlatformKind::Tpm,
+            Self::SnpVtpm(_) | Self::Tpm(_) => PlatformKind::Tpm,
         }
     }
 }
@@ -36,6 +39,7 @@ pub fn open(config: &PlatformConfig) -> Result<Box<dyn Platform>, PlatformError>
     Ok(match config {
         PlatformConfig::Sim(config) => Box::new(SimPlatform::open(config)?),
         PlatformConfig::Snp(config) => Box::new(SnpPlatform::open(config.clone())?),
+        PlatformConfig::SnpVtpm(_) => return Err(PlatformError::NotForVaults),
         PlatformConfig::Tpm(config) => Box::new(TpmPlatform::open(config.clone())?),
     })
 }
@@ -45,5 +49,8 @@ pub fn open(config: &PlatformConfig) -> Result<Box<dyn Platform>, PlatformError>
 /// # Errors
 /// As for [`open`].
 pub fn open_attester(config: &PlatformConfig) -> Result<Box<dyn Attester>, PlatformError> {
-    Ok(open(config)?)
+    match config {
+        PlatformConfig::SnpVtpm(config) => Ok(Box::new(SnpVtpmAttester::open(config.clone())?)),
+        PlatformConfig::Sim(_) | PlatformConfig::Snp(_) | PlatformConfig::Tpm(_) => Ok(open(config)?),
+    }
 }

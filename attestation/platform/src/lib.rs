@@ -18,7 +18,7 @@ pub mod tpm;
 
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, EvidenceKind, TpmKeys};
 use vouchsafe_protocol::introduction::LogsWanted;
 
 pub use config::{PlatformConfig, open, open_attester};
@@ -28,8 +28,16 @@ pub use logs::{Log, LogError, LogFault, LogPaths};
 
 /// Produces evidence about the machine it runs on (the Attester of RFC 9334).
 pub trait Attester: Send {
-    /// What this machine can show.
+    /// What this machine is.
     fn kind(&self) -> PlatformKind;
+
+    /// What this machine shows.
+    fn evidence_kind(&self) -> EvidenceKind {
+        match self.kind() {
+            PlatformKind::Sim | PlatformKind::Snp => EvidenceKind::Snp,
+            PlatformKind::Tpm => EvidenceKind::Tpm,
+        }
+    }
 
     /// The public keys a verifier needs to make a challenge for this machine's TPM; `None` where there is none.
     ///

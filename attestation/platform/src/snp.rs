@@ -181,7 +181,7 @@ impl<Device: GuestDevice, Directory: ReportDirectory> SnpPlatform<Device, Direct
     }
 }
 
-fn read_certificate(path: &Path) -> Result<Vec<u8>, SnpError> {
+pub(crate) fn read_certificate(path: &Path) -> Result<Vec<u8>, SnpError> {
     files::read(path, CERTIFICATE_LEN)
         .map_err(|source| SnpError::CertificateFile { path: path.to_owned(), source })
 }

@@ -10,6 +10,7 @@ mod ek;
 mod error;
 mod key;
 mod nv;
+pub mod paravisor;
 mod pcr;
 mod provided;
 mod quote;

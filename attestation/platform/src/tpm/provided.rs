@@ -72,21 +72,27 @@ pub(crate) fn load(connection: &mut Connection) -> Result<ProvidedKey, TpmError>
 
 fn load_key(connection: &mut Connection, key: Key) -> Result<Option<(KeyHandle, Public)>, TpmError> {
     match key {
-        Key::Persistent(persistent) => {
-            if !handles_from(connection, persistent)?.contains(&persistent) {
-                return Ok(None);
-            }
-            let handle = connection.bare("TPM2_ReadPublic", |context| {
-                context.tr_from_tpm_public(TpmHandle::Persistent(PersistentTpmHandle::new(persistent)?))
-            })?;
-            let handle = KeyHandle::from(handle);
-            let (public, _, _) = connection.bare("TPM2_ReadPublic", |context| context.read_public(handle))?;
-            Ok(Some((handle, public)))
-        }
+        Key::Persistent(persistent) => load_persistent(connection, persistent),
         Key::Template(index) => {
             let Some(template) = nv::read(connection, index, TPM_STRUCTURE_LEN)? else { return Ok(None) };
             let template = Public::unmarshall(&template);
             Ok(Some(connection.create_primary(Hierarchy::Endorsement, template)?))
         }
     }
+}
+
+/// The key at a persistent handle, if there is one.
+pub(crate) fn load_persistent(
+    connection: &mut Connection,
+    persistent: u32,
+) -> Result<Option<(KeyHandle, Public)>, TpmError> {
+    if !handles_from(connection, persistent)?.contains(&persistent) {
+        return Ok(None);
+    }
+    let handle = connection.bare("TPM2_ReadPublic", |context| {
+        context.tr_from_tpm_public(TpmHandle::Persistent(PersistentTpmHandle::new(persistent)?))
+    })?;
+    let handle = KeyHandle::from(handle);
+    let (public, _, _) = connection.bare("TPM2_ReadPublic", |context| context.read_public(handle))?;
+    Ok(Some((handle, public)))
 }

@@ -4,6 +4,7 @@ mod attesting;
 mod bus;
 mod connecting;
 mod counting;
+mod paravisor;
 mod sealing;
 
 use vouchsafe_attestation::statement::{StatementPreimage, introduction};
