@@ -9,7 +9,8 @@ use vouchsafe_client::{Expect, Introduced, Machine, Pin, introduce};
 use vouchsafe_platform::PlatformError;
 use vouchsafe_platform::sim::{Creation, SimConfig, SimPlatform};
 use vouchsafe_platform::snp::{SnpConfig, SnpPlatform};
-use vouchsafe_platform::tpm::{Tcti, TpmConfig, TpmPlatform};
+use vouchsafe_platform::tpm::paravisor::{SnpVtpmAttester, SnpVtpmConfig};
+use vouchsafe_platform::tpm::{AkSource, Tcti, TpmConfig, TpmPlatform};
 use vouchsafe_protocol::anchors::Anchors;
 use vouchsafe_protocol::id::RoleName;
 
@@ -26,6 +27,9 @@ Examples:
 
   In an SEV-SNP guest, with the identity where a service looks for it:
     vouchsafe introduce --role billing --platform snp --identity-dir /run/billing/identity
+
+  In a confidential machine on Azure, where the vault has the processor's certificate:
+    vouchsafe introduce --role billing --platform snp-vtpm
 
   Without a pin; compare it afterwards with an operator's ('vouchsafe pin show'):
     vouchsafe introduce --role billing --platform tpm --trust-on-first-use --anchor maker=ek-roots.pem,hardware
@@ -64,6 +68,8 @@ pub(crate) enum PlatformChoice {
     Sim,
     /// AMD SEV-SNP
     Snp,
+    /// AMD SEV-SNP with a paravisor that runs the virtual TPM (Azure)
+    SnpVtpm,
     /// A TPM 2.0
     Tpm,
 }
@@ -78,6 +84,15 @@ pub(crate) struct MachineArgs {
     /// File with certificates of the TPM's endorsement key, if the TPM does not hold them all
     #[arg(long, value_name = "FILE")]
     ek_chain: Option<PathBuf>,
+    /// Quote with the attestation key that the cloud made for its virtual TPM and certified
+    #[arg(long)]
+    cloud_key: bool,
+    /// DER of the processor's VCEK, where neither host nor paravisor gives it and the vault does not have it
+    #[arg(long, value_name = "FILE")]
+    vek: Option<PathBuf>,
+    /// DER of the ASK or ASVK that issued it
+    #[arg(long, value_name = "FILE")]
+    vek_issuer: Option<PathBuf>,
     /// Directory of simulated machines [default: DIR/sim]
     #[arg(long, value_name = "DIR")]
     sim_dir: Option<PathBuf>,
@@ -95,8 +110,9 @@ impl MachineArgs {
         let opened = match platform {
             PlatformChoice::Sim => self.open_sim(context).map(Machine::new),
             PlatformChoice::Snp => {
-                SnpPlatform::open(SnpConfig::default()).map(Machine::new).map_err(PlatformError::from)
+                SnpPlatform::open(self.snp_config()).map(Machine::new).map_err(PlatformError::from)
             }
+            PlatformChoice::SnpVtpm => SnpVtpmAttester::open(self.snp_vtpm_config()).map(Machine::new),
             PlatformChoice::Tpm => self.open_tpm(context).map(Machine::new),
         };
         let hint = match platform {
@@ -104,6 +120,9 @@ impl MachineArgs {
                 "'vouchsafe dev' and 'vouchsafe-enclave --platform sim' make simulated machines"
             }
             PlatformChoice::Snp => "run this inside an SEV-SNP guest with configfs-tsm or /dev/sev-guest",
+            PlatformChoice::SnpVtpm => {
+                "run this inside a confidential machine with a paravisor, as a user that may open its TPM"
+            }
             PlatformChoice::Tpm => "is there a TPM, and may this user open it? name another with --tcti",
         };
         opened.map_err(|error| {
@@ -121,10 +140,23 @@ impl MachineArgs {
         Ok(SimPlatform::open(&config)?)
     }
 
+    fn snp_config(&self) -> SnpConfig {
+        SnpConfig { vek: self.vek.clone(), intermediate: self.vek_issuer.clone(), ..SnpConfig::default() }
+    }
+
+    fn snp_vtpm_config(&self) -> SnpVtpmConfig {
+        SnpVtpmConfig {
+            vek: self.vek.clone(),
+            intermediate: self.vek_issuer.clone(),
+            ..SnpVtpmConfig::new(self.tcti.clone())
+        }
+    }
+
     fn open_tpm(&self, context: &Context) -> Result<TpmPlatform, PlatformError> {
         let config = TpmConfig {
             ak_file: Some(context.home.path().join("attestation-key")),
             ek_chain: self.ek_chain.clone(),
+            ak: if self.cloud_key { AkSource::Provided } else { AkSource::Own },
             ..TpmConfig::new(self.tcti.clone())
         };
         Ok(TpmPlatform::open(config)?)
