@@ -40,14 +40,14 @@ impl<'a> Meaning<'a> {
         if let Some(action) = known.action(digest) {
             return Self::Action(action);
         }
-        if let Some(data) = event.covered_data(bank) {
-            return UefiVariable::parse(data).map_or(Self::Data(data), Self::Variable);
+        if let Some(text) = covered_text(event, bank) {
+            return Self::Text(text);
         }
         if let Some(name) = covered_section_name(event, bank) {
             return Self::SectionName(name);
         }
-        if let Some(text) = covered_text(event, bank) {
-            return Self::Text(text);
+        if let Some(data) = event.covered_data(bank) {
+            return UefiVariable::parse(data).map_or(Self::Data(data), Self::Variable);
         }
         let is_image = matches!(
             event.kind,

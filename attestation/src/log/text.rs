@@ -7,6 +7,11 @@ use super::event::Event;
 /// Longest name of a section of a PE image, in bytes (PE Format, section table).
 const SECTION_NAME_LEN: usize = 8;
 
+/// PCR that GRUB measures commands and command lines into.
+const PCR_GRUB: u32 = 8;
+/// PCR that systemd measures command lines into.
+const PCR_KERNEL_CONFIG: u32 = 12;
+
 /// What GRUB puts before the text in the log and not in the hash (`grub_tpm_measure`; the forms without a colon are
 /// those of RHEL 8).
 const GRUB_PREFIXES: [&[u8]; 5] =
@@ -31,20 +36,28 @@ impl CoveredText {
     }
 }
 
-/// The text of an event, if its digest covers one under the rules above. The text is never guessed: of the bytes in
-/// the log a prefix or a NUL is left out, or the NUL put back that old versions of systemd-boot hash and do not log,
-/// and the rest must hash to the digest.
+/// The text of an event of PCR 8 (GRUB, old versions of systemd-boot) or 12 (systemd), if its digest covers one. The
+/// text is never guessed: of the bytes in the log a prefix or a NUL is left out, or the NUL put back that old versions
+/// of systemd-boot hash and do not log, and the rest must hash to the digest.
 pub(super) fn covered_text(event: &Event<'_>, bank: HashAlgorithm) -> Option<CoveredText> {
     let digest = event.digest(bank)?;
     let is_hashed = |text: &[u8], nul: &[u8]| {
         bank.hash(&[text]).as_ref() == digest || bank.hash(&[text, nul]).as_ref() == digest
     };
-    if let Some(text) = utf16(event.data)
-        && is_hashed(text.bytes, &[0, 0])
-    {
-        return Some(CoveredText::Systemd(text.decoded));
+    let systemd = || {
+        let text = utf16(event.data).filter(|text| is_hashed(text.bytes, &[0, 0]))?;
+        Some(CoveredText::Systemd(text.decoded))
+    };
+    match event.pcr {
+        // What is text in both ways is GRUB's: its own has no NUL bytes, and Latin text in UTF-16 has nothing else.
+        PCR_GRUB => grub_text(event.data, is_hashed).or_else(systemd),
+        PCR_KERNEL_CONFIG => systemd(),
+        _ => None,
     }
-    let text = GRUB_PREFIXES.iter().find_map(|prefix| event.data.strip_prefix(*prefix)).unwrap_or(event.data);
+}
+
+fn grub_text(data: &[u8], is_hashed: impl Fn(&[u8], &[u8]) -> bool) -> Option<CoveredText> {
+    let text = GRUB_PREFIXES.iter().find_map(|prefix| data.strip_prefix(*prefix)).unwrap_or(data);
     let text = text.strip_suffix(&[0]).unwrap_or(text);
     let decoded = std::str::from_utf8(text).ok().filter(|text| !text.contains('\0'))?;
     is_hashed(text, &[0]).then(|| CoveredText::Grub(decoded.to_owned()))

@@ -164,7 +164,6 @@ fn is_secure_boot(boot: &MeasuredBoot<'_, '_>, event: &Event<'_>) -> bool {
 fn is_listed_text(boot: &MeasuredBoot<'_, '_>, event: &Event<'_>, listed: &[String]) -> bool {
     match event.meaning(boot.bank()) {
         Meaning::Text(text) => listed.iter().any(|line| line == text.as_str()),
-        Meaning::Data(data) => listed.iter().any(|line| line.as_bytes() == data),
         _ => false,
     }
 }

@@ -13,7 +13,25 @@ mod azure_real;
 #[cfg(test)]
 mod azure_vtpm;
 #[cfg(test)]
+mod collateral;
+#[cfg(test)]
+mod log_boot;
+#[cfg(test)]
+mod log_builder;
+#[cfg(test)]
+mod log_ima;
+#[cfg(test)]
+mod log_meaning;
+#[cfg(test)]
+mod log_parse;
+#[cfg(test)]
 mod log_real;
+#[cfg(test)]
+mod log_replay;
+#[cfg(test)]
+mod log_rules;
+#[cfg(test)]
+mod log_signature_list;
 #[cfg(test)]
 mod snp_binding;
 #[cfg(test)]
@@ -23,11 +41,17 @@ mod snp_fixture;
 #[cfg(test)]
 mod snp_form;
 #[cfg(test)]
+mod snp_guest;
+#[cfg(test)]
+mod snp_revocation;
+#[cfg(test)]
 mod snp_roots;
 #[cfg(test)]
 mod snp_rules;
 #[cfg(test)]
 mod snp_tcb;
+#[cfg(test)]
+mod snp_vlek;
 #[cfg(test)]
 mod tpm_ak_certificate;
 #[cfg(test)]

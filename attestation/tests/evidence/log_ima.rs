@@ -1,0 +1,362 @@
+//! IMA logs: built in both forms, with template data put together by the kernel's definition.
+
+use vouchsafe_attestation::log::LOG_LEN;
+use vouchsafe_attestation::log::ima::{
+    BootAggregate, Form, ImaError, ImaLog, ImaReplayError, ImaRuleError, Template, check_files,
+};
+use vouchsafe_crypto::verify::HashAlgorithm;
+
+const SHA1: HashAlgorithm = HashAlgorithm::DangerousSha1;
+const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
+
+#[derive(Clone)]
+struct Measured {
+    pcr: u8,
+    template: &'static str,
+    algorithm: &'static str,
+    digest: Vec<u8>,
+    name: &'static str,
+    signature: Vec<u8>,
+    violation: bool,
+}
+
+/// A file measured by template `ima-ng`.
+fn file(name: &'static str, digest: u8) -> Measured {
+    Measured {
+        pcr: 10,
+        template: "ima-ng",
+        algorithm: "sha256",
+        digest: vec![digest; 32],
+        name,
+        signature: Vec::new(),
+        violation: false,
+    }
+}
+
+fn old(name: &'static str) -> Measured {
+    Measured { template: "ima", algorithm: "sha1", digest: vec![7; 20], ..file(name, 0) }
+}
+
+fn signed(name: &'static str, signature: &[u8]) -> Measured {
+    Measured { template: "ima-sig", signature: signature.to_vec(), ..file(name, 3) }
+}
+
+fn violation(name: &'static str) -> Measured {
+    Measured { violation: true, ..file(name, 0) }
+}
+
+fn sized(data: &[u8]) -> Vec<u8> {
+    [&u32::try_from(data.len()).unwrap().to_le_bytes(), data].concat()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Measured {
+    fn template_data(&self) -> Vec<u8> {
+        if self.template == "ima" {
+            let mut name = self.name.as_bytes().to_vec();
+            name.resize(256, 0);
+            return [self.digest.clone(), name].concat();
+        }
+        let digest = [self.algorithm.as_bytes(), b":\0", &self.digest].concat();
+        let mut data = [sized(&digest), sized(format!("{}\0", self.name).as_bytes())].concat();
+        if self.template == "ima-sig" {
+            data.extend(sized(&self.signature));
+        }
+        data
+    }
+
+    fn template_hash(&self, bank: HashAlgorithm) -> Vec<u8> {
+        if self.violation { vec![0; bank.len()] } else { bank.digest(&[&self.template_data()]) }
+    }
+
+    fn line(&self) -> String {
+        let hash = hex(&self.template_hash(SHA1));
+        let Self { pcr, template, algorithm, name, .. } = self;
+        let digest = hex(&self.digest);
+        match *template {
+            "ima" => format!("{pcr:2} {hash} ima {digest} {name}\n"),
+            "ima-sig" => {
+                format!("{pcr:2} {hash} ima-sig {algorithm}:{digest} {name} {}\n", hex(&self.signature))
+            }
+            _ => format!("{pcr:2} {hash} {template} {algorithm}:{digest} {name}\n"),
+        }
+    }
+
+    fn record(&self) -> Vec<u8> {
+        let data = if self.template == "ima" {
+            [self.digest.clone(), sized(self.name.as_bytes())].concat()
+        } else {
+            sized(&self.template_data())
+        };
+        [
+            u32::from(self.pcr).to_le_bytes().to_vec(),
+            self.template_hash(SHA1),
+            sized(self.template.as_bytes()),
+            data,
+        ]
+        .concat()
+    }
+}
+
+fn ascii(entries: &[Measured]) -> Vec<u8> {
+    entries.iter().map(Measured::line).collect::<String>().into_bytes()
+}
+
+fn binary(entries: &[Measured]) -> Vec<u8> {
+    entries.iter().flat_map(Measured::record).collect()
+}
+
+/// What PCR 10 holds.
+fn value(entries: &[Measured], bank: HashAlgorithm) -> Vec<u8> {
+    entries.iter().filter(|entry| entry.pcr == 10).fold(vec![0; bank.len()], |value, entry| {
+        let digest = if entry.violation { vec![0xff; bank.len()] } else { entry.template_hash(bank) };
+        bank.digest(&[&value, &digest])
+    })
+}
+
+fn entries() -> Vec<Measured> {
+    vec![
+        file("boot_aggregate", 1),
+        file("/usr/bin/init", 2),
+        signed("/usr/bin/signed", &[3, 2, 4]),
+        signed("/usr/bin/two words", &[]),
+        violation("/var/log/messages"),
+        old("/etc/passwd"),
+    ]
+}
+
+#[test]
+fn both_forms_replay_in_both_banks() {
+    let entries = entries();
+    for (bytes, form) in [(ascii(&entries), Form::Ascii), (binary(&entries), Form::Binary)] {
+        let log = ImaLog::parse(&bytes).unwrap();
+        assert_eq!((log.form(), log.entry_count()), (form, 6));
+        for bank in [SHA1, SHA256, HashAlgorithm::Sha384] {
+            assert!(log.confirm(bank, &value(&entries, bank)).is_ok(), "{form:?} {bank:?}");
+        }
+        let read: Vec<_> = log.entries().map(Result::unwrap).collect();
+        assert_eq!(read[0].template, Template::ImaNg);
+        assert_eq!((read[2].template, read[5].template), (Template::ImaSig, Template::Ima));
+        let files: Vec<_> = read.iter().map(|entry| entry.file.clone().unwrap()).collect();
+        assert_eq!((files[1].name, files[1].algorithm), (&b"/usr/bin/init"[..], &b"sha256"[..]));
+        assert_eq!(files[1].digest.as_ref(), [2; 32]);
+        assert_eq!((files[2].name, &files[2].signature[..]), (&b"/usr/bin/signed"[..], &[3, 2, 4][..]));
+        assert_eq!((files[3].name, files[3].signature.len()), (&b"/usr/bin/two words"[..], 0));
+        assert_eq!((files[5].algorithm, files[5].digest.as_ref()), (&b"sha1"[..], &[7; 20][..]));
+        assert!(read[4].is_violation() && !read[3].is_violation());
+    }
+    // The last line may lack its line feed.
+    let text = ascii(&entries);
+    assert!(ImaLog::parse(&text[..text.len() - 1]).is_ok());
+}
+
+#[test]
+fn a_text_log_of_another_bank_is_read() {
+    let entry = file("/usr/bin/init", 2);
+    let line = entry.line().replace(&hex(&entry.template_hash(SHA1)), &hex(&entry.template_hash(SHA256)));
+    let log = ImaLog::parse(line.as_bytes()).unwrap();
+    assert!(log.confirm(SHA256, &value(&[entry], SHA256)).is_ok());
+}
+
+#[test]
+fn a_log_of_every_shorter_length_is_refused_or_ends_between_entries() {
+    let entries = entries();
+    let whole = binary(&entries);
+    let ends: Vec<usize> = (1..entries.len()).map(|count| binary(&entries[..count]).len()).collect();
+    for len in 0..whole.len() {
+        assert_eq!(ImaLog::parse(&whole[..len]).is_ok(), ends.contains(&len), "{len}");
+    }
+    let whole = ascii(&entries[..2]);
+    let first = ascii(&entries[..1]).len();
+    for len in 0..whole.len() - 1 {
+        assert_eq!(ImaLog::parse(&whole[..len]).is_ok(), [first - 1, first].contains(&len), "{len}");
+    }
+}
+
+#[test]
+fn a_log_that_is_empty_or_too_long_is_refused() {
+    assert_eq!(ImaLog::parse(&[]).unwrap_err(), ImaError::Empty);
+    assert_eq!(ImaLog::parse(&vec![b'1'; LOG_LEN + 1]).unwrap_err(), ImaError::TooLong);
+    assert_eq!(ImaLog::parse(&vec![b'1'; LOG_LEN]).unwrap_err(), ImaError::Malformed { number: 1 });
+}
+
+#[test]
+fn entries_of_another_form_are_refused() {
+    let good = file("/usr/bin/init", 2).line();
+    let malformed = Err(ImaError::Malformed { number: 1 });
+    for (from, to) in [
+        ("10 ", "24 "),
+        ("10 ", "x "),
+        ("10 ", "1000 "),
+        ("sha256:", "sha256 "),
+        (":0202", ":020"),
+        (":0202", ":02g2"),
+        (":0202", ":02A2"),
+        (" ima-ng", ""),
+    ] {
+        let line = good.replacen(from, to, 1);
+        assert_eq!(ImaLog::parse(line.as_bytes()).map(|_| ()), malformed, "{line}");
+    }
+    let long = good.replacen(":", &format!(":{}", "02".repeat(33)), 1);
+    assert_eq!(ImaLog::parse(long.as_bytes()).map(|_| ()), malformed);
+    for line in ["\n", " \n", "10\n", "10 \n", "10 00 ima-ng\n"] {
+        assert_eq!(ImaLog::parse(line.as_bytes()).map(|_| ()), malformed, "{line}");
+    }
+    let other = good.replacen("ima-ng", "ima-buf", 1);
+    assert_eq!(ImaLog::parse(other.as_bytes()).map(|_| ()), Err(ImaError::Template { number: 1 }));
+    // In the binary form: the PCR, a length beyond the end, a name without its NUL, a field too many.
+    let good = file("/usr/bin/init", 2);
+    let broken = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.record();
+        change(&mut bytes);
+        ImaLog::parse(&bytes).map(|_| ())
+    };
+    let len = good.record().len();
+    assert_eq!(broken(&|bytes| bytes[1] = 1), malformed);
+    assert_eq!(broken(&|bytes| bytes[24..28].fill(0xff)), malformed);
+    assert_eq!(broken(&|bytes| bytes[34..38].fill(0xff)), malformed);
+    assert_eq!(broken(&|bytes| bytes[len - 1] = b'x'), malformed);
+    let mut extra = good.clone();
+    extra.template = "ima-sig";
+    let as_ng = [&extra.record()[..24], &sized(b"ima-ng"), &sized(&extra.template_data())].concat();
+    assert_eq!(ImaLog::parse(&as_ng).map(|_| ()), malformed);
+}
+
+#[test]
+fn t6_an_entry_that_was_changed_is_refused() {
+    let refused = |number| Err(ImaError::TemplateHash { number });
+    let text = String::from_utf8(ascii(&entries())).unwrap();
+    for (from, to, number) in [
+        ("/usr/bin/init", "/usr/bin/evil", 2),
+        (":0202", ":0302", 2),
+        ("030204", "030205", 3),
+        ("two words", "two  words", 4),
+        ("/etc/passwd", "/etc/passwe", 6),
+        ("07070707", "07070708", 6),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text);
+        assert_eq!(ImaLog::parse(changed.as_bytes()).map(|_| ()), refused(number), "{from}");
+    }
+    let mut bytes = binary(&entries());
+    let at = binary(&entries()[..1]).len() + 40;
+    bytes[at + 40] ^= 1;
+    assert_eq!(ImaLog::parse(&bytes).map(|_| ()), refused(2));
+    // A hash of a length that no algorithm has.
+    let line = file("/usr/bin/init", 2).line();
+    let cut = [&line[..3], &line[5..]].concat();
+    assert_eq!(ImaLog::parse(cut.as_bytes()).map(|_| ()), refused(1));
+}
+
+#[test]
+fn t7_another_boots_log_a_longer_and_a_cut_one_are_refused() {
+    let entries = entries();
+    let verdict = |logged: &[Measured], extended: &[Measured]| {
+        let bytes = binary(logged);
+        ImaLog::parse(&bytes).unwrap().confirm(SHA256, &value(extended, SHA256)).map(|_| ())
+    };
+    assert_eq!(verdict(&entries, &entries), Ok(()));
+    assert_eq!(verdict(&entries, &entries[..5]), Err(ImaReplayError::Longer));
+    assert_eq!(verdict(&entries[..5], &entries), Err(ImaReplayError::Value));
+    let mut swapped = entries.clone();
+    swapped.swap(1, 2);
+    assert_eq!(verdict(&swapped, &entries), Err(ImaReplayError::Value));
+    // A violation extends ones: the entry alone would extend something else.
+    let mut hidden = entries.clone();
+    hidden[4].violation = false;
+    assert_eq!(verdict(&hidden, &entries), Err(ImaReplayError::Value));
+    assert_eq!(verdict(&entries, &hidden), Err(ImaReplayError::Value));
+}
+
+#[test]
+fn t9_a_bank_filled_with_sha1_is_refused() {
+    let entries = entries();
+    let padded = entries.iter().fold(vec![0; 32], |value, entry| {
+        let mut digest = if entry.violation { vec![0xff; 32] } else { entry.template_hash(SHA1) };
+        digest.resize(32, 0);
+        SHA256.digest(&[&value, &digest])
+    });
+    let bytes = ascii(&entries);
+    let verdict = ImaLog::parse(&bytes).unwrap().confirm(SHA256, &padded).map(|_| ());
+    assert_eq!(verdict, Err(ImaReplayError::PaddedSha1));
+}
+
+#[test]
+fn a_log_is_cut_to_what_was_quoted() {
+    let entries = entries();
+    for (bytes, cut) in [(ascii(&entries), ascii(&entries[..4])), (binary(&entries), binary(&entries[..4]))] {
+        let log = ImaLog::parse(&bytes).unwrap();
+        assert_eq!(log.cut_to(SHA256, &value(&entries[..4], SHA256)), Some(&cut[..]));
+        assert_eq!(log.cut_to(SHA256, &value(&entries, SHA256)), Some(&bytes[..]));
+        assert_eq!(log.cut_to(SHA256, &[1; 32]), None);
+    }
+}
+
+/// Boot values of PCRs, and the aggregate over the first of them.
+fn boot(pcr: u8) -> [u8; 32] {
+    [pcr + 1; 32]
+}
+
+fn aggregate(last: u8) -> Measured {
+    let values: Vec<u8> = (0..=last).flat_map(boot).collect();
+    Measured { digest: SHA256.digest(&[&values]), ..file("boot_aggregate", 0) }
+}
+
+/// The verdict of the rule on a log that replays. Allowed are the files 2 and 3.
+fn rule(entries: &[Measured], quoted: &[u8]) -> Result<BootAggregate, ImaRuleError> {
+    let bytes = binary(entries);
+    let log = ImaLog::parse(&bytes).unwrap().confirm(SHA256, &value(entries, SHA256)).unwrap();
+    check_files(&log, &[[2; 32], [3; 32]], |pcr| quoted.contains(&pcr).then(|| boot(pcr)))
+}
+
+#[test]
+fn every_file_is_on_the_list() {
+    let all: Vec<u8> = (0..24).collect();
+    let files = [aggregate(9), file("/usr/bin/init", 2), signed("/usr/bin/signed", &[1])];
+    assert_eq!(rule(&files, &all), Ok(BootAggregate::Pcrs0To9));
+    let unlisted = |number| Err(ImaRuleError::FileNotListed { number });
+    assert_eq!(rule(&[files.to_vec(), vec![file("/usr/bin/init", 4)]].concat(), &all), unlisted(4));
+    // A digest of the same bytes by another algorithm is another digest.
+    let renamed = Measured { algorithm: "sha3-256", ..file("/usr/bin/init", 2) };
+    assert_eq!(rule(&[aggregate(9), renamed], &all), unlisted(2));
+    let short = Measured { digest: vec![2; 20], ..file("/usr/bin/init", 2) };
+    assert_eq!(rule(&[aggregate(9), short], &all), unlisted(2));
+    assert_eq!(rule(&[aggregate(9), old("/etc/passwd")], &all), unlisted(2));
+}
+
+#[test]
+fn the_boot_aggregate_is_that_of_the_quoted_pcrs() {
+    let all: Vec<u8> = (0..24).collect();
+    assert_eq!(rule(&[aggregate(7)], &all), Ok(BootAggregate::Pcrs0To7));
+    assert_eq!(rule(&[aggregate(7)], &all[..8]), Ok(BootAggregate::Pcrs0To7));
+    let other = [file("boot_aggregate", 9)];
+    assert_eq!(rule(&other, &all), Err(ImaRuleError::BootAggregate));
+    assert_eq!(rule(&[file("boot_aggregate", 2)], &all), Err(ImaRuleError::BootAggregate));
+    // What cannot be compared has to be on the list like any other file.
+    assert_eq!(rule(&[aggregate(9)], &all[..8]), Err(ImaRuleError::FileNotListed { number: 1 }));
+    assert_eq!(rule(&[aggregate(9)], &[10]), Err(ImaRuleError::FileNotListed { number: 1 }));
+    assert_eq!(rule(&[file("boot_aggregate", 2)], &[10]), Ok(BootAggregate::NotCompared));
+    // Only the first entry may be the aggregate, and only by its name.
+    assert_eq!(
+        rule(&[file("/usr/bin/init", 2), aggregate(9)], &all),
+        Err(ImaRuleError::FileNotListed { number: 2 })
+    );
+    let named = Measured { name: "/usr/bin/other", ..aggregate(9) };
+    assert_eq!(rule(&[named], &all), Err(ImaRuleError::FileNotListed { number: 1 }));
+}
+
+#[test]
+fn entries_that_say_nothing_of_a_file_are_refused() {
+    let all: Vec<u8> = (0..24).collect();
+    assert_eq!(
+        rule(&[aggregate(9), violation("/var/log")], &all),
+        Err(ImaRuleError::Violation { number: 2 })
+    );
+    let elsewhere = Measured { pcr: 11, ..file("/usr/bin/init", 2) };
+    assert_eq!(rule(&[aggregate(9), elsewhere], &all), Err(ImaRuleError::OtherPcr { number: 2 }));
+    let unknown = Measured { template: "ima-buf", ..file("/usr/bin/init", 2) };
+    assert_eq!(rule(&[aggregate(9), unknown], &all), Err(ImaRuleError::Template { number: 2 }));
+}
