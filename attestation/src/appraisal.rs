@@ -128,17 +128,16 @@ pub enum Claims {
 /// What an SNP report showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnpClaims {
-    /// MEASUREMENT.
     /// VERSION.
     pub version: u32,
+    /// MEASUREMENT.
     pub measurement: LaunchDigest,
-    /// REPORTED_TCB.
     /// CHIP_ID; all zero if masked, or with a VLEK.
     pub chip: ChipId,
     /// Cloud provider that the VLEK names; `None` for a VCEK.
     pub provider: Option<String>,
+    /// REPORTED_TCB.
     pub reported_tcb: Tcb,
-    /// HOST_DATA.
     /// COMMITTED_TCB.
     pub committed_tcb: Tcb,
     /// CURRENT_TCB.
@@ -147,14 +146,14 @@ pub struct SnpClaims {
     pub launch_tcb: Tcb,
     /// Mitigation vectors, from version 5.
     pub mitigations: Option<Mitigations>,
+    /// HOST_DATA.
     pub host_data: [u8; 32],
-    /// GUEST_SVN.
     /// FAMILY_ID.
     pub family_id: [u8; 16],
     /// IMAGE_ID.
     pub image_id: [u8; 16],
+    /// GUEST_SVN.
     pub guest_svn: u32,
-    /// POLICY.
     /// ID_KEY_DIGEST; all zero without an ID block.
     pub id_key_digest: [u8; 48],
     /// AUTHOR_KEY_DIGEST, if AUTHOR_KEY_EN says that there is one.
@@ -163,6 +162,7 @@ pub struct SnpClaims {
     pub report_id: [u8; 32],
     /// REPORT_ID_MA; all ones without a migration agent.
     pub report_id_ma: [u8; 32],
+    /// POLICY.
     pub policy: u64,
     /// PLATFORM_INFO.
     pub platform_info: u64,
@@ -294,7 +294,8 @@ fn appraise_snp(
     if read.report().report_data != question.statement.snp_report_data() {
         return Err(AppraisalError::Statement);
     }
-    let read = read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
+    let read =
+        read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3. The product is the one the certificate claims; `verify` compares it with CPUID.
     let VekClaims { product, provider, .. } = read.vek();
     let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
@@ -302,12 +303,12 @@ fn appraise_snp(
     // Step 4. If the chip is masked, every accepting rule accepts that.
     let masked = masked_chip(&accepted.rule.chip);
     let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
-    let (report, product) = (verified.report(), verified.product());
     // Step 5. Rules differ in what they ask of revocation; any one suffices.
     let accepted = first_ok(accepted, others, |accepted| {
         verified.check_revocation(accepted.rule.revocation, anchors.amd(), seconds(now), cache)
     })
     .map_err(AppraisalError::Snp)?;
+    let (report, product) = (verified.report(), verified.product());
     Ok(Appraisal {
         class: match report.signing_key {
             SigningKey::Vcek => PlatformClass::SnpVcek { product },
@@ -322,7 +323,6 @@ fn appraise_snp(
     })
 }
 
-/// Whether a rule accepts reports that do not show their chip.
 /// The first rule whose check accepts, and the others that do; or the refusal of the rule that got furthest.
 fn accepting<'a>(
     rules: &[(usize, &'a SnpAccept)],
@@ -350,6 +350,7 @@ pub(crate) fn first_ok<T, E>(
     }
 }
 
+/// Whether a rule accepts reports that do not show their chip.
 pub(crate) fn masked_chip(rule: &ChipRule) -> Permission {
     match rule {
         ChipRule::AnyChipEvenMasked => Permission::Allowed,
@@ -360,24 +361,24 @@ pub(crate) fn masked_chip(rule: &ChipRule) -> Permission {
 pub(crate) fn snp_claims(verified: &VerifiedReport<'_>) -> SnpClaims {
     let (report, product) = (verified.report(), verified.product());
     SnpClaims {
-        measurement: report.measurement,
         version: report.version,
-        reported_tcb: report.reported_tcb.components(product),
+        measurement: report.measurement,
         chip: report.chip_id,
         provider: verified.provider().map(str::to_owned),
-        host_data: report.host_data,
+        reported_tcb: report.reported_tcb.components(product),
         committed_tcb: report.committed_tcb.components(product),
         current_tcb: report.current_tcb.components(product),
         launch_tcb: report.launch_tcb.components(product),
         mitigations: report.mitigations,
-        guest_svn: report.guest_svn,
+        host_data: report.host_data,
         family_id: report.family_id,
         image_id: report.image_id,
-        policy: report.policy,
+        guest_svn: report.guest_svn,
         id_key_digest: report.id_key_digest,
         author_key_digest: report.author_key_enabled.then_some(report.author_key_digest),
         report_id: report.report_id,
         report_id_ma: report.report_id_ma,
+        policy: report.policy,
         platform_info: report.platform_info,
         vmpl: report.vmpl,
     }
@@ -408,9 +409,7 @@ fn appraise_tpm(
     let compared = logs.beside(&evidence.pcrs);
     let accepted = first_accepting(
         rules,
-        |accept| {
-            tpm_rules::check(&quote, &evidence.pcrs, resident, accept, context.now_unix_secs, &compared)
-        },
+        |accept| tpm_rules::check(&quote, &evidence.pcrs, resident, accept, context.now_unix_secs, &compared),
         |error| error.step(),
     )?
     .map_err(AppraisalError::TpmRule)?;

@@ -109,8 +109,7 @@ impl Collateral {
 
     fn add_crl(&mut self, der: &[u8], anchors: &TrustAnchors, now: u64) -> Result<Added, CollateralError> {
         // Steps 1 and 2.
-        let (product, list) =
-            RevocationList::verify_any(der, anchors.amd()).map_err(CollateralError::Crl)?;
+        let (product, list) = RevocationList::verify_any(der, anchors.amd()).map_err(CollateralError::Crl)?;
         list.check_dates(seconds(now)).map_err(CollateralError::Crl)?;
         let validity = list.validity();
         let stored = Stored { der: der.to_vec(), validity, imported_unix_secs: now };

@@ -7,8 +7,8 @@ use vouchsafe_protocol::policy::{SnpVtpmAccept, UserDataRule};
 
 use super::{HclReport, VmConfiguration, VtpmError, VtpmQuote, verify_snp_vtpm};
 use crate::appraisal::{
-    Appraisal, Claims, Context, PlatformClass, PlatformId, Question, SnpClaims, first_ok, masked_chip, pcr_values,
-    read_quote, seconds, snp_claims,
+    Appraisal, Claims, Context, PlatformClass, PlatformId, Question, SnpClaims, first_ok, masked_chip,
+    pcr_values, read_quote, seconds, snp_claims,
 };
 use crate::cache::ChainCache;
 use crate::error::AppraisalError;
@@ -67,7 +67,8 @@ pub(crate) fn appraise_snp_vtpm(
         return Err(AppraisalError::Statement);
     }
     hcl.check_report_data(&read.report().report_data).map_err(AppraisalError::Hcl)?;
-    let read = read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
+    let read =
+        read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3.
     let VekClaims { product, provider, .. } = read.vek();
     let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };

@@ -75,7 +75,9 @@ impl Intermediates {
         }
         let is_same = |product: Product, other: SigningKey| product == root.product && other == kind;
         self.amd.retain(|(product, other, kept)| !is_same(*product, *other) || kept.lasts(now));
-        if self.amd.iter().filter(|(product, other, _)| is_same(*product, *other)).count() >= AMD_INTERMEDIATES {
+        if self.amd.iter().filter(|(product, other, _)| is_same(*product, *other)).count()
+            >= AMD_INTERMEDIATES
+        {
             return Err(CollateralError::Full { most: AMD_INTERMEDIATES });
         }
         self.amd.push((root.product, kind, Kept::new(certificate, now)));

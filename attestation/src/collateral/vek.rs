@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use vouchsafe_crypto::verify::verify_p384_fixed;
-use vouchsafe_protocol::collateral::{CollateralEntry, CollateralItem, CollateralSubject, VEKS, VLEKS_PER_TCB};
+use vouchsafe_protocol::collateral::{
+    CollateralEntry, CollateralItem, CollateralSubject, VEKS, VLEKS_PER_TCB,
+};
 use vouchsafe_protocol::policy::{ChipId, CspName, Product};
 
 use super::{Added, Collateral, CollateralError, Stored, seconds};
@@ -48,7 +50,8 @@ pub(super) fn verify(
     now: u64,
 ) -> Result<(VekCertificate, Validity), CollateralError> {
     let vek = VekCertificate::parse(der).map_err(CollateralError::Vek)?;
-    endorse_with(&vek, None, collateral, anchors.amd(), seconds(now)).map_err(CollateralError::Endorsement)?;
+    endorse_with(&vek, None, collateral, anchors.amd(), seconds(now))
+        .map_err(CollateralError::Endorsement)?;
     let validity = vek.certificate().validity();
     Ok((vek, validity))
 }
@@ -82,7 +85,8 @@ impl Veks {
         if self.by_key.len() >= VEKS {
             return Err(CollateralError::Full { most: VEKS });
         }
-        let same_tcb = self.candidates(&key.chip_id, key.tcb).filter(|(other, _)| other.product == key.product);
+        let same_tcb =
+            self.candidates(&key.chip_id, key.tcb).filter(|(other, _)| other.product == key.product);
         if same_tcb.count() >= VLEKS_PER_TCB {
             return Err(CollateralError::Full { most: VLEKS_PER_TCB });
         }
@@ -98,7 +102,8 @@ impl Veks {
             product.is_none_or(|product| product == Some(key.product))
                 && (report.signing_key == SigningKey::Vcek) == key.provider.is_empty()
         };
-        let mut found = self.candidates(&report.chip_id.0, report.reported_tcb.0).filter(|(key, _)| fits(key));
+        let mut found =
+            self.candidates(&report.chip_id.0, report.reported_tcb.0).filter(|(key, _)| fits(key));
         let (_, first) = found.next()?;
         let Some(second) = found.next() else {
             return Some(&first.stored.der);

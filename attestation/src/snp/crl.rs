@@ -130,10 +130,13 @@ impl RevocationList {
         }
         // Step 2.
         let critical = |extensions: &[X509Extension<'_>]| extensions.iter().any(|one| one.critical);
-        if critical(list.extensions()) || list.iter_revoked_certificates().any(|entry| critical(entry.extensions())) {
+        if critical(list.extensions())
+            || list.iter_revoked_certificates().any(|entry| critical(entry.extensions()))
+        {
             return Err(CrlError::CriticalExtension);
         }
-        let validity = Validity { not_before: list.last_update().timestamp(), not_after: next_update.timestamp() };
+        let validity =
+            Validity { not_before: list.last_update().timestamp(), not_after: next_update.timestamp() };
         let entries = list.iter_revoked_certificates();
         let serials = entries.map(|entry| without_leading_zeros(entry.raw_serial())).collect();
         Ok((list, Self { validity, serials }))
@@ -211,7 +214,8 @@ fn check_signature(list: &CertificateRevocationList<'_>, root: &Root) -> Result<
     if signature_scheme(&list.signature_algorithm) != Some(SCHEME) {
         return Err(CrlError::Signature);
     }
-    verify(key, SCHEME, list.tbs_cert_list.as_ref(), &list.signature_value.data).map_err(|_| CrlError::Signature)
+    verify(key, SCHEME, list.tbs_cert_list.as_ref(), &list.signature_value.data)
+        .map_err(|_| CrlError::Signature)
 }
 
 /// Checks that `intermediate` is not on a list that is signed by the root of `product` and in force at `now`, however

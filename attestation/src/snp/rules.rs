@@ -2,9 +2,9 @@
 //! role says. Called before anything is verified, so that what policy refuses costs no signature.
 
 use vouchsafe_protocol::policy::{
-    AbiVersion, AuthorKeyRule, ChipRule, GuestPolicyRules, HostDataRule, IdBlockRule, IdRule,
-    LaunchDigest, MigrationAgentRule, MitigationRule, Permission, PlatformInfoRules, Product, ReportIdRule,
-    SnpAccept, Tcb, TcbFloor, TcbFloors, TcbGrace, Validity,
+    AbiVersion, AuthorKeyRule, ChipRule, GuestPolicyRules, HostDataRule, IdBlockRule, IdRule, LaunchDigest,
+    MigrationAgentRule, MitigationRule, Permission, PlatformInfoRules, Product, ReportIdRule, SnpAccept, Tcb,
+    TcbFloor, TcbFloors, TcbGrace, Validity,
 };
 
 use super::report::{Report, SigningKey};
@@ -206,11 +206,7 @@ impl SnpRuleError {
             Self::HostRequested | Self::Vmpl { .. } => 13,
             Self::PlatformInfo { .. } | Self::PlatformInfoUnknown => 14,
             Self::NoMitigations | Self::Mitigations { .. } => 15,
-            Self::ChipMasked
-            | Self::ChipNotListed
-            | Self::NoProvider
-            | Self::Provider
-            | Self::Vlek => 16,
+            Self::ChipMasked | Self::ChipNotListed | Self::NoProvider | Self::Provider | Self::Vlek => 16,
             Self::TcbOrder { .. } => 17,
             Self::Provisional => 18,
             Self::NoFloor { .. } | Self::Floor { .. } => 19,

@@ -261,7 +261,8 @@ impl<'a> ReadEvidence<'a> {
             Vek::Cached(chain) => chain,
             Vek::Offered(vek) => {
                 let intermediate = self.endorsements.intermediate.as_deref();
-                let Endorsed { validity, issuer } = endorse_with(&vek, intermediate, self.collateral, roots, now)?;
+                let Endorsed { validity, issuer } =
+                    endorse_with(&vek, intermediate, self.collateral, roots, now)?;
                 let VekCertificate { certificate, claims } = *vek;
                 let serial = certificate.serial().to_vec();
                 let issuer_serial = issuer.serial().to_vec();
@@ -419,7 +420,9 @@ impl VerifiedReport<'_> {
         let stapled = self.stapled.map(|der| list(der, cache)).transpose()?;
         let stored = self.collateral.crl(product).map(|der| list(der, cache)).transpose()?;
         let youngest = match (stapled, stored) {
-            (Some(stapled), Some(stored)) if stapled.validity().not_before <= stored.validity().not_before => {
+            (Some(stapled), Some(stored))
+                if stapled.validity().not_before <= stored.validity().not_before =>
+            {
                 stored
             }
             (Some(stapled), _) => stapled,

@@ -5,7 +5,9 @@ use vouchsafe_attestation::snp::rules::SnpRuleError;
 use vouchsafe_attestation::snp::vek::{AmdExtension, VekError};
 use vouchsafe_attestation::snp::verify::SnpError;
 use vouchsafe_attestation::x509::ChainError;
-use vouchsafe_attestation::{AppraisalError, ChainCache, Collateral, Context, Residency, TrustAnchors, appraise};
+use vouchsafe_attestation::{
+    AppraisalError, ChainCache, Collateral, Context, Residency, TrustAnchors, appraise,
+};
 use vouchsafe_protocol::evidence::{Evidence, SnpEvidence};
 use vouchsafe_protocol::policy::{Accept, ChipId, ChipRule, Permission, Product, Tcb, TcbFloor};
 use vouchsafe_simulation::{Validity, VekSpec, field};
@@ -59,24 +61,79 @@ fn s4_a_vcek_of_another_tcb_is_refused_both_ways_and_by_component() {
 }
 
 #[test]
-fn s4_a_missing_or_malformed_extension_is_refused() {
-    let fixture = Fixture::genoa();
-    let cases: [(&str, Option<Vec<u8>>, AmdExtension); 9] = [
-        ("3.1", None, AmdExtension::BlSpl),
-        ("3.2", None, AmdExtension::TeeSpl),
-        ("3.3", None, AmdExtension::SnpSpl),
-        ("3.4", None, AmdExtension::Spl4),
-        ("3.8", Some(vec![2, 2, 0, 72]), AmdExtension::UcodeSpl),
-        ("3.8", Some(vec![2, 1, 0x80]), AmdExtension::UcodeSpl),
-        ("3.8", Some(vec![2, 1, 72, 0]), AmdExtension::UcodeSpl),
-        ("3.9", Some(vec![2, 1, 0]), AmdExtension::FmcSpl),
-        ("2", Some(b"Genoa".to_vec()), AmdExtension::ProductName),
-    ];
-    for (suffix, value, extension) in cases {
-        let spec = VekSpec::vcek(Product::Genoa, TCB, CHIP_ID).with_extension(suffix, value);
-        let expected = AppraisalError::Snp(SnpError::Vek(VekError::Extension { extension }));
-        assert_eq!(fixture.refusal_of_chip(&spec), expected, "{suffix}");
+fn s4_every_extension_of_a_product_must_be_there_and_well_formed() {
+    use AmdExtension::{BlSpl, FmcSpl, SnpSpl, Spl4, Spl5, Spl6, Spl7, StructVersion, TeeSpl, UcodeSpl};
+    for product in [Product::Milan, Product::Genoa, Product::Turin] {
+        let fixture = Fixture::new(product);
+        let own = if product == Product::Turin { ("3.9", FmcSpl) } else { ("3.4", Spl4) };
+        let numbers = [
+            ("1", StructVersion),
+            ("3.1", BlSpl),
+            ("3.2", TeeSpl),
+            ("3.3", SnpSpl),
+            ("3.5", Spl5),
+            ("3.6", Spl6),
+            ("3.7", Spl7),
+            ("3.8", UcodeSpl),
+            own,
+        ];
+        let malformed: [Option<&[u8]>; 9] = [
+            None,
+            Some(&[]),
+            Some(&[2, 0]),
+            Some(&[2, 1, 0x80]),      // negative
+            Some(&[2, 2, 0, 0x7f]),   // not the shortest
+            Some(&[2, 2, 1, 0]),      // more than a byte
+            Some(&[2, 1, 1, 0]),      // more behind it
+            Some(&[4, 1, 1]),         // not an INTEGER
+            Some(&[2, 0x81, 1, 1]),   // not the shortest length
+        ];
+        for (suffix, extension) in numbers {
+            for value in malformed {
+                let spec = VekSpec::vcek(product, TCB, CHIP_ID).with_extension(suffix, value.map(<[u8]>::to_vec));
+                let expected = AppraisalError::Snp(SnpError::Vek(VekError::Extension { extension }));
+                assert_eq!(fixture.refusal_of_chip(&spec), expected, "{product:?} {suffix} {value:?}");
+            }
+        }
     }
+}
+
+#[test]
+fn s4_an_extension_that_the_product_does_not_have_is_refused() {
+    let fixture = Fixture::genoa();
+    let cases: [(&str, &[u8], VekError); 9] = [
+        ("1", &[2, 1, 1], VekError::Extension { extension: AmdExtension::StructVersion }),
+        ("2", b"Genoa", VekError::Extension { extension: AmdExtension::ProductName }),
+        ("2", &[0x16, 6, b'G', b'e', b'n', b'o', b'a'], VekError::Extension { extension: AmdExtension::ProductName }),
+        ("2", &[0x16, 6, b'G', b'e', b'n', b'o', b'a', b'-'], VekError::Product),
+        ("2", &[0x16, 8, b'G', b'e', b'n', b'o', b'a', b'-', b'b', b'0'], VekError::Product),
+        ("3.9", &[2, 1, 0], VekError::Extension { extension: AmdExtension::FmcSpl }),
+        ("3.10", &[2, 1, 0], VekError::UnknownExtension),
+        ("5", &[0x16, 1, b'x'], VekError::Extension { extension: AmdExtension::CspId }),
+        ("6", &[], VekError::UnknownExtension),
+    ];
+    for (suffix, value, expected) in cases {
+        let spec = VekSpec::vcek(Product::Genoa, TCB, CHIP_ID).with_extension(suffix, Some(value.to_vec()));
+        assert_eq!(fixture.refusal_of_chip(&spec), AppraisalError::Snp(SnpError::Vek(expected)), "{suffix}");
+    }
+    let fixture = Fixture::new(Product::Turin);
+    for (suffix, value, extension) in
+        [("1", [2, 1, 0], AmdExtension::StructVersion), ("3.4", [2, 1, 1], AmdExtension::Spl4)]
+    {
+        let spec = VekSpec::vcek(Product::Turin, TCB, CHIP_ID).with_extension(suffix, Some(value.to_vec()));
+        let expected = VekError::Extension { extension };
+        assert_eq!(fixture.refusal_of_chip(&spec), AppraisalError::Snp(SnpError::Vek(expected)), "{suffix}");
+    }
+}
+
+#[test]
+fn a_product_may_name_its_stepping() {
+    let fixture = Fixture::new(Product::Milan);
+    let name = [&[0x16, 8], b"Milan-B0".as_slice()].concat();
+    let spec = VekSpec::vcek(Product::Milan, TCB, CHIP_ID).with_extension("2", Some(name));
+    let chip = fixture.pki.chip(&spec).unwrap();
+    let evidence = chip.evidence(snp_fixture::report(&chip).sign(&chip).unwrap());
+    fixture.appraise_evidence(evidence, &[accept()]).unwrap();
 }
 
 #[test]
@@ -97,6 +154,28 @@ fn s4_cpuid_of_another_or_an_unknown_product_is_refused() {
     for cpuid in [[0x19, 0x01, 1], [0x1a, 0x02, 1], [0x1a, 0x50, 1], [0x17, 0x31, 0], [0, 0, 0]] {
         let refused = fixture.appraise(fixture.report().set(field::CPUID, &cpuid));
         assert_eq!(refused.unwrap_err(), AppraisalError::Snp(SnpError::ProductMismatch));
+    }
+}
+
+#[test]
+fn s4_processors_of_each_product_are_told_by_family_and_model() {
+    let ranges: [(Product, u8, u8, u8); 4] = [
+        (Product::Milan, 0x19, 0x00, 0x0f),
+        (Product::Genoa, 0x19, 0x10, 0x1f),
+        (Product::Genoa, 0x19, 0xa0, 0xaf), // EPYC 8004 and dense 9004
+        (Product::Turin, 0x1a, 0x00, 0x11),
+    ];
+    for (product, family, first, last) in ranges {
+        let fixture = Fixture::new(product);
+        let of = |family, model| fixture.appraise(fixture.report().cpuid([family, model, 0]));
+        of(family, first).unwrap();
+        of(family, last).unwrap();
+        let mismatch = AppraisalError::Snp(SnpError::ProductMismatch);
+        assert_eq!(of(family, last + 1).unwrap_err(), mismatch, "{product:?}");
+        assert_eq!(of(family - 1, first).unwrap_err(), mismatch, "{product:?}");
+        if let Some(before) = first.checked_sub(1) {
+            assert_eq!(of(family, before).unwrap_err(), mismatch, "{product:?}");
+        }
     }
 }
 
@@ -153,7 +232,7 @@ fn s11_a_cached_chain_still_expires() {
 #[test]
 fn a_cached_chain_is_not_believed_under_other_roots_or_another_intermediate() {
     let fixture = Fixture::genoa();
-    let other = Fixture::genoa();
+    let other = Fixture::foreign(Product::Genoa);
     let mut cache = ChainCache::new();
     let evidence = fixture.evidence(fixture.report());
     let ask = |evidence: &SnpEvidence, anchors: &TrustAnchors, cache: &mut ChainCache| {

@@ -1,5 +1,7 @@
 //! A simulated chip, right evidence of it, and the rules that accept it.
 
+use std::sync::LazyLock;
+
 use vouchsafe_attestation::snp::rules::SnpRuleError;
 use vouchsafe_attestation::{
     Appraisal, AppraisalError, ChainCache, Collateral, Context, Residency, StatementPreimage, TrustAnchors,
@@ -28,13 +30,26 @@ pub struct Fixture {
     pub collateral: Collateral,
 }
 
+/// Making RSA keys takes long: two PKIs for all tests, one of which nobody trusts.
+static PKIS: LazyLock<[SimulatedPki; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| SimulatedPki::generate(Product::Genoa).unwrap()));
+
 impl Fixture {
     pub fn genoa() -> Self {
         Self::new(Product::Genoa)
     }
 
     pub fn new(product: Product) -> Self {
-        let pki = SimulatedPki::generate(product).unwrap();
+        Self::of(&PKIS[0], product)
+    }
+
+    /// With the same names and other keys.
+    pub fn foreign(product: Product) -> Self {
+        Self::of(&PKIS[1], product)
+    }
+
+    fn of(pki: &SimulatedPki, product: Product) -> Self {
+        let pki = pki.for_product(product).unwrap();
         let chip = pki.chip(&VekSpec::vcek(product, TCB, CHIP_ID)).unwrap();
         let anchors = anchors(&[pki.root()]);
         Self { pki, chip, anchors, collateral: Collateral::new() }
@@ -113,6 +128,13 @@ pub fn measurement() -> LaunchDigest {
 
 pub fn accept() -> Accept {
     Accept::Snp(snp_accept())
+}
+
+/// The right rules with a change.
+pub fn with(change: impl FnOnce(&mut SnpAccept)) -> Accept {
+    let mut accept = snp_accept();
+    change(&mut accept);
+    Accept::Snp(accept)
 }
 
 pub fn snp_accept() -> SnpAccept {

@@ -7,8 +7,8 @@ use vouchsafe_attestation::snp::rules::SnpRuleError;
 use vouchsafe_attestation::snp::vek::VekError;
 use vouchsafe_attestation::snp::verify::SnpError;
 use vouchsafe_attestation::x509::CertificateError;
-use vouchsafe_protocol::policy::{Accept, Permission, Product};
-use vouchsafe_simulation::{SimulatedPki, VekSpec, field};
+use vouchsafe_protocol::policy::{Accept, ChipRule, Permission, Product};
+use vouchsafe_simulation::{VekSpec, field};
 
 #[test]
 fn s13_zero_large_or_padded_r_and_s_are_refused() {
@@ -123,6 +123,47 @@ fn an_unknown_signature_algorithm_or_signing_key_is_refused() {
 }
 
 #[test]
+fn s12_a_report_by_a_masked_key_is_refused() {
+    let fixture = Fixture::genoa();
+    let refused = fixture.appraise(fixture.report().mask_chip_key());
+    let expected = SnpError::Report(ReportError::MaskedKey);
+    assert_eq!(refused.unwrap_err(), AppraisalError::Snp(expected));
+    // A VLEK signs although the chip's own key does not.
+    let vlek = fixture.pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
+    let evidence = vlek.evidence(snp_fixture::report(&vlek).mask_chip_key().sign(&vlek).unwrap());
+    let rule = snp_fixture::with(|accept| accept.chip = ChipRule::AnyChipEvenMasked);
+    fixture.appraise_evidence(evidence, &[rule]).unwrap();
+}
+
+#[test]
+fn s15_each_version_shows_what_it_has_and_no_more() {
+    let fixture = Fixture::genoa();
+    for version in [2u32, 3, 4, 5] {
+        let report = fixture.report().version(version);
+        let read = Report::parse(&report.clone().sign(&fixture.chip).unwrap()).unwrap();
+        assert_eq!(read.cpuid.is_some(), version >= 3, "{version}");
+        assert_eq!(read.mitigations.is_some(), version >= 5, "{version}");
+        let rule = snp_fixture::with(|accept| accept.min_report_version = 2);
+        fixture.appraise_with(report, &[rule]).unwrap();
+        for least in 2..=5 {
+            let rule = snp_fixture::with(|accept| accept.min_report_version = least);
+            let outcome = fixture.appraise_with(fixture.report().version(version), &[rule]);
+            match outcome {
+                Ok(_) => assert!(version >= least),
+                Err(error) => {
+                    assert_eq!(error, AppraisalError::SnpRule(SnpRuleError::Version { version, least }));
+                    assert!(version < least);
+                }
+            }
+        }
+    }
+    // What was reserved before stays so: CPUID in version 2.
+    let report = fixture.report().version(2).cpuid([0x19, 0x11, 1]);
+    let rule = snp_fixture::with(|accept| accept.min_report_version = 2);
+    assert_eq!(fixture.rule_refusal(report, rule), SnpRuleError::Reserved);
+}
+
+#[test]
 fn s16_every_other_length_of_a_report_is_refused() {
     let fixture = Fixture::genoa();
     let good = fixture.evidence(fixture.report());
@@ -188,8 +229,8 @@ fn every_single_bit_of_the_signed_part_is_covered() {
 
 #[test]
 fn a_report_signed_for_a_vlek_names_the_vlek() {
-    let pki = SimulatedPki::generate(Product::Genoa).unwrap();
-    let vlek = pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
+    let fixture = Fixture::genoa();
+    let vlek = fixture.pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
     let report = Report::parse(&snp_fixture::report(&vlek).sign(&vlek).unwrap()).unwrap();
     assert_eq!(report.signing_key, SigningKey::Vlek);
 }

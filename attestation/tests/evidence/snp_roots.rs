@@ -56,7 +56,7 @@ fn s1_an_unknown_product_is_refused() {
 #[test]
 fn s2_a_forged_chain_with_the_right_names_is_refused() {
     let fixture = Fixture::genoa();
-    let forged = Fixture::genoa();
+    let forged = Fixture::foreign(Product::Genoa);
     let evidence = forged.evidence(forged.report());
     let refused = fixture.refusal(evidence);
     assert_eq!(refused, AppraisalError::Snp(SnpError::Chain(ChainError::BadSignature)));

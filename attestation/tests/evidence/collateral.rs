@@ -1,0 +1,294 @@
+//! The store of what endorses evidence: what gets in, what it is used for, and that it is bounded.
+
+use crate::snp_fixture::{self, CHIP_ID, Fixture, NOW, TCB, accept, with};
+use vouchsafe_attestation::snp::crl::CrlError;
+use vouchsafe_attestation::snp::vek::VekError;
+use vouchsafe_attestation::snp::verify::SnpError;
+use vouchsafe_attestation::x509::{CertificateError, ChainError};
+use vouchsafe_attestation::{Added, AppraisalError, Collateral, CollateralError};
+use vouchsafe_protocol::collateral::{
+    AMD_INTERMEDIATES, CollateralItem, CollateralSubject, VLEKS_PER_TCB,
+};
+use vouchsafe_protocol::evidence::SnpEndorsements;
+use vouchsafe_protocol::policy::{ChipId, ChipRule, CspName, Product, Tcb};
+use vouchsafe_simulation::{
+    CrlSigner, CrlSpec, IntermediateSpec, SimulatedChip, Validity, VekKind, VekSpec,
+};
+
+const DAY: u64 = 24 * 60 * 60;
+
+fn vek(chip: &SimulatedChip) -> CollateralItem {
+    CollateralItem::Vek(chip.vek().to_vec())
+}
+
+fn asvk(fixture: &Fixture) -> CollateralItem {
+    CollateralItem::AmdIntermediate(fixture.pki.asvk().to_vec())
+}
+
+fn add(fixture: &mut Fixture, item: &CollateralItem) -> Result<Added, CollateralError> {
+    fixture.collateral.add(item, &fixture.anchors, NOW)
+}
+
+/// A report that brings nothing.
+fn bare(fixture: &Fixture, chip: &SimulatedChip) -> Result<(), AppraisalError> {
+    let mut evidence = chip.evidence(snp_fixture::report(chip).sign(chip).unwrap());
+    evidence.endorsements = SnpEndorsements::default();
+    let rule = with(|accept| accept.chip = ChipRule::AnyChipEvenMasked);
+    fixture.appraise_evidence(evidence, &[rule]).map(drop)
+}
+
+#[test]
+fn a_vcek_that_was_imported_serves_its_chip_at_its_tcb() {
+    for product in [Product::Milan, Product::Genoa, Product::Turin] {
+        let mut fixture = Fixture::new(product);
+        let chip = fixture.pki.chip(&VekSpec::vcek(product, TCB, CHIP_ID)).unwrap();
+        assert_eq!(bare(&fixture, &chip).unwrap_err(), AppraisalError::Snp(SnpError::NoVek));
+        let others = [
+            VekSpec::vcek(product, Tcb { microcode: TCB.microcode + 1, ..TCB }, CHIP_ID),
+            VekSpec::vcek(product, TCB, [7; 64]),
+        ];
+        for other in others {
+            let other = fixture.pki.chip(&other).unwrap();
+            assert_eq!(add(&mut fixture, &vek(&other)), Ok(Added::New));
+            assert_eq!(bare(&fixture, &chip).unwrap_err(), AppraisalError::Snp(SnpError::NoVek));
+        }
+        assert_eq!(add(&mut fixture, &vek(&chip)), Ok(Added::New));
+        assert_eq!(add(&mut fixture, &vek(&chip)), Ok(Added::Known));
+        bare(&fixture, &chip).unwrap();
+        // A report of version 2 shows no product; chip and TCB name the certificate.
+        let mut evidence = chip.evidence(snp_fixture::report(&chip).version(2).sign(&chip).unwrap());
+        evidence.endorsements = SnpEndorsements::default();
+        let rule = with(|accept| accept.min_report_version = 2);
+        fixture.appraise_evidence(evidence, &[rule]).unwrap();
+        assert_eq!(fixture.collateral.len(), 3);
+    }
+}
+
+#[test]
+fn what_comes_with_evidence_is_used_before_what_is_stored() {
+    let mut fixture = Fixture::genoa();
+    let stored = fixture.pki.chip(&VekSpec::vcek(Product::Genoa, TCB, CHIP_ID)).unwrap();
+    add(&mut fixture, &vek(&stored)).unwrap();
+    // The fixture's chip has the same id and TCB and another key: the stapled certificate decides.
+    fixture.appraise(fixture.report()).unwrap();
+    let mut evidence = fixture.evidence(fixture.report());
+    evidence.endorsements.vek = None;
+    let refused = fixture.appraise_evidence(evidence, &[accept()]).unwrap_err();
+    assert_eq!(refused, AppraisalError::Snp(SnpError::Signature));
+}
+
+#[test]
+fn a_lookup_never_weakens_a_check() {
+    let mut fixture = Fixture::genoa();
+    let short = Validity { not_after: NOW + 10, ..Validity::default() };
+    let chip = fixture.pki.chip(&VekSpec::vcek(Product::Genoa, TCB, CHIP_ID).valid(short)).unwrap();
+    add(&mut fixture, &vek(&chip)).unwrap();
+    let mut evidence = chip.evidence(snp_fixture::report(&chip).sign(&chip).unwrap());
+    evidence.endorsements = SnpEndorsements::default();
+    let evidence = vouchsafe_protocol::evidence::Evidence::Snp(evidence);
+    let at = |fixture: &Fixture, now| {
+        vouchsafe_attestation::appraise(
+            &evidence,
+            &snp_fixture::statement(),
+            &[accept()],
+            vouchsafe_attestation::Residency::NotATpm,
+            fixture.context(now),
+            &mut vouchsafe_attestation::ChainCache::new(),
+        )
+        .map(drop)
+    };
+    at(&fixture, NOW + 10).unwrap();
+    let expired = AppraisalError::Snp(SnpError::Chain(ChainError::Expired));
+    assert_eq!(at(&fixture, NOW + 11).unwrap_err(), expired);
+    // Under other roots, what was imported is worth nothing.
+    fixture.anchors = Fixture::foreign(Product::Genoa).anchors;
+    let foreign = AppraisalError::Snp(SnpError::Chain(ChainError::BadSignature));
+    assert_eq!(at(&fixture, NOW).unwrap_err(), foreign);
+}
+
+#[test]
+fn s2_a_vlek_needs_its_asvk_from_somewhere() {
+    let mut fixture = Fixture::genoa();
+    let vlek = fixture.pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
+    let no_issuer = CollateralError::Endorsement(SnpError::NoIntermediate);
+    assert_eq!(add(&mut fixture, &vek(&vlek)), Err(no_issuer));
+    let asvk = asvk(&fixture);
+    assert_eq!(add(&mut fixture, &asvk), Ok(Added::New));
+    assert_eq!(add(&mut fixture, &asvk), Ok(Added::Known));
+    assert_eq!(add(&mut fixture, &vek(&vlek)), Ok(Added::New));
+    bare(&fixture, &vlek).unwrap();
+}
+
+#[test]
+fn of_several_vleks_the_one_that_signed_is_found() {
+    let mut fixture = Fixture::genoa();
+    let issuer = asvk(&fixture);
+    add(&mut fixture, &issuer).unwrap();
+    let of = |fixture: &Fixture, n: usize| {
+        let spec = VekSpec::vlek(Product::Genoa, TCB).with_provider(&format!("CN=cloud-{n}"));
+        fixture.pki.chip(&spec).unwrap()
+    };
+    let vleks: Vec<_> = (0..VLEKS_PER_TCB).map(|n| of(&fixture, n)).collect();
+    for vlek in &vleks {
+        assert_eq!(add(&mut fixture, &vek(vlek)), Ok(Added::New));
+    }
+    for vlek in &vleks {
+        bare(&fixture, vlek).unwrap();
+    }
+    let one_more = of(&fixture, VLEKS_PER_TCB);
+    assert_eq!(bare(&fixture, &one_more).unwrap_err(), AppraisalError::Snp(SnpError::NoVek));
+    let full = CollateralError::Full { most: VLEKS_PER_TCB };
+    assert_eq!(add(&mut fixture, &vek(&one_more)), Err(full));
+}
+
+#[test]
+fn an_intermediate_that_was_replaced_still_serves_what_it_issued() {
+    let mut fixture = Fixture::genoa();
+    for not_after in 1..AMD_INTERMEDIATES as u64 {
+        let spec = IntermediateSpec {
+            validity: Validity { not_after: NOW + not_after * DAY, ..Validity::default() },
+            ..IntermediateSpec::new(VekKind::Vlek, Product::Genoa)
+        };
+        let der = fixture.pki.intermediate(&spec).unwrap();
+        add(&mut fixture, &CollateralItem::AmdIntermediate(der)).unwrap();
+    }
+    let vlek = fixture.pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
+    let issuer = asvk(&fixture);
+    add(&mut fixture, &issuer).unwrap();
+    add(&mut fixture, &vek(&vlek)).unwrap();
+    bare(&fixture, &vlek).unwrap();
+    let spec = IntermediateSpec { serial: vec![9], ..IntermediateSpec::new(VekKind::Vlek, Product::Genoa) };
+    let one_more = CollateralItem::AmdIntermediate(fixture.pki.intermediate(&spec).unwrap());
+    let full = CollateralError::Full { most: AMD_INTERMEDIATES };
+    assert_eq!(add(&mut fixture, &one_more), Err(full));
+    // Later, when some have expired, there is room.
+    let later = fixture.collateral.add(&one_more, &fixture.anchors, NOW + 2 * DAY);
+    assert_eq!(later, Ok(Added::New));
+}
+
+#[test]
+fn what_does_not_chain_to_an_anchor_is_not_imported() {
+    let mut fixture = Fixture::genoa();
+    let foreign = Fixture::foreign(Product::Genoa);
+    let past = Validity { not_after: NOW - 1, ..Validity::default() };
+    let expired = fixture.pki.chip(&VekSpec::vcek(Product::Genoa, TCB, CHIP_ID).valid(past)).unwrap();
+    let intermediate = |change: fn(&mut IntermediateSpec)| {
+        let mut spec = IntermediateSpec::new(VekKind::Vcek, Product::Genoa);
+        change(&mut spec);
+        CollateralItem::AmdIntermediate(Fixture::genoa().pki.intermediate(&spec).unwrap())
+    };
+    let crl = |crl: Vec<u8>| CollateralItem::AmdCrl(crl);
+    let fresh = CrlSpec::fresh(NOW);
+    let chain = |error| CollateralError::Endorsement(SnpError::Chain(error));
+    let cases = [
+        (vek(&foreign.chip), chain(ChainError::BadSignature)),
+        (vek(&expired), chain(ChainError::Expired)),
+        (
+            CollateralItem::Vek(vec![0x30, 0]),
+            CollateralError::Vek(VekError::Certificate(CertificateError::Malformed)),
+        ),
+        (
+            CollateralItem::AmdIntermediate(vec![0x30, 0]),
+            CollateralError::Certificate(CertificateError::Malformed),
+        ),
+        (asvk(&foreign), CollateralError::Chain(ChainError::BadSignature)),
+        (intermediate(|spec| spec.path_len = None), CollateralError::NotAnAuthority),
+        (intermediate(|spec| spec.subject = "SEV-Other".to_owned()), CollateralError::Name),
+        (intermediate(|spec| spec.subject = "SEV-Milan".to_owned()), CollateralError::Name),
+        (
+            intermediate(|spec| spec.validity.not_before = NOW + 1),
+            CollateralError::Chain(ChainError::NotYetValid),
+        ),
+        (crl(vec![0x30, 0]), CollateralError::Crl(CrlError::Malformed)),
+        (crl(foreign.pki.crl(&fresh).unwrap()), CollateralError::Crl(CrlError::Signature)),
+        (
+            crl(fixture.pki.crl_by(&fresh, CrlSigner::Intermediate).unwrap()),
+            CollateralError::Crl(CrlError::Foreign),
+        ),
+        (crl(fixture.pki.crl(&CrlSpec::fresh(NOW + 1)).unwrap()), CollateralError::Crl(CrlError::NotYetValid)),
+        (
+            crl(fixture.pki.crl(&CrlSpec { next_update: Some(NOW - 1), ..CrlSpec::fresh(NOW - 2) }).unwrap()),
+            CollateralError::Crl(CrlError::Stale),
+        ),
+        (
+            CollateralItem::TpmIntermediate(fixture.pki.asvk().to_vec()),
+            CollateralError::Chain(ChainError::NoAnchor),
+        ),
+        (
+            CollateralItem::TpmIntermediate(fixture.chip.vek().to_vec()),
+            CollateralError::NotAnAuthority,
+        ),
+    ];
+    for (item, expected) in cases {
+        assert_eq!(add(&mut fixture, &item), Err(expected));
+        assert!(fixture.collateral.is_empty());
+    }
+}
+
+#[test]
+fn s11_a_list_is_replaced_by_younger_ones_only() {
+    let mut fixture = Fixture::genoa();
+    let at = |fixture: &Fixture, this_update| {
+        CollateralItem::AmdCrl(fixture.pki.crl(&CrlSpec::fresh(this_update)).unwrap())
+    };
+    let (old, middle, young) = (at(&fixture, NOW - 2), at(&fixture, NOW - 1), at(&fixture, NOW));
+    assert_eq!(add(&mut fixture, &middle), Ok(Added::New));
+    assert_eq!(add(&mut fixture, &middle), Ok(Added::Known));
+    assert_eq!(add(&mut fixture, &old), Err(CollateralError::Rollback));
+    assert_eq!(add(&mut fixture, &young), Ok(Added::Replaced));
+    assert_eq!(add(&mut fixture, &middle), Err(CollateralError::Rollback));
+    assert_eq!(fixture.collateral.len(), 1);
+}
+
+#[test]
+fn of_two_certificates_for_one_key_the_one_that_lasts_stays() {
+    let mut fixture = Fixture::genoa();
+    let until = |not_after| {
+        let validity = Validity { not_after, ..Validity::default() };
+        fixture.pki.chip(&VekSpec::vcek(Product::Genoa, TCB, CHIP_ID).valid(validity)).unwrap()
+    };
+    let (short, long) = (until(NOW + DAY), until(NOW + 2 * DAY));
+    assert_eq!(add(&mut fixture, &vek(&short)), Ok(Added::New));
+    assert_eq!(add(&mut fixture, &vek(&long)), Ok(Added::Replaced));
+    assert_eq!(add(&mut fixture, &vek(&short)), Ok(Added::Known));
+    let kept: Vec<_> = fixture.collateral.list().map(|entry| entry.not_after_unix_secs).collect();
+    assert_eq!(kept, [NOW + 2 * DAY]);
+}
+
+#[test]
+fn a_listing_names_everything_and_tells_what_expires() {
+    let mut fixture = Fixture::genoa();
+    let vlek = fixture.pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
+    let crl = fixture.pki.crl(&CrlSpec::fresh(NOW).revoking(&[9])).unwrap();
+    let items = [asvk(&fixture), vek(&fixture.chip), vek(&vlek), CollateralItem::AmdCrl(crl)];
+    for item in &items {
+        assert_eq!(add(&mut fixture, item), Ok(Added::New));
+    }
+    let (product, tcb) = (Product::Genoa, TCB);
+    let subjects: Vec<_> = fixture.collateral.list().map(|entry| entry.subject).collect();
+    let provider = CspName(VekSpec::PROVIDER.to_owned());
+    assert_eq!(
+        subjects,
+        [
+            CollateralSubject::AmdCrl { product, revoked: 1 },
+            CollateralSubject::Asvk { product },
+            CollateralSubject::Vlek { product, provider: provider.clone(), tcb },
+            CollateralSubject::Vcek { product, chip: ChipId(CHIP_ID), tcb },
+        ]
+    );
+    let expiring = |within| {
+        let entries = fixture.collateral.expiring(NOW, within);
+        entries.map(|entry| entry.subject).collect::<Vec<_>>()
+    };
+    assert_eq!(expiring(180 * DAY), []);
+    assert_eq!(expiring(180 * DAY + 1), [CollateralSubject::AmdCrl { product, revoked: 1 }]);
+    // The VLEK ends 2026-07-01, the list 180 days after the new year.
+    assert_eq!(expiring(182 * DAY).len(), 2);
+
+    // What a snapshot keeps makes the same store again.
+    let mut again = Collateral::new();
+    for (item, imported) in fixture.collateral.items() {
+        assert_eq!(again.add(&item, &fixture.anchors, imported), Ok(Added::New));
+    }
+    assert!(again.list().eq(fixture.collateral.list()));
+}
