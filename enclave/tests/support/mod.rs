@@ -21,10 +21,10 @@ use vouchsafe_enclave::{
     BootRecord, Core, Cut, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName, Restore,
     RestoreError, SessionEnd, SessionId, Unattested,
 };
-use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
+use vouchsafe_protocol::anchors::{AmdAnchors, Anchors, TpmAnchor};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, EvidenceKind};
-use vouchsafe_protocol::id::{RoleName, VaultId};
+use vouchsafe_protocol::id::{AnchorClass, RoleName, VaultId};
 use vouchsafe_protocol::introduction::{
     Grant, Hello, InitRequest, IntroductionReply, Offer, OfferBody, OperatorKey, Proof, Prove, ProveBody,
     Subject, VERSION,
@@ -33,11 +33,12 @@ use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, SecretValue};
 use vouchsafe_protocol::limits::{INTRODUCTION_FRAME_LEN, SESSION_FRAME_LEN};
 use vouchsafe_protocol::link::StorageReply;
 use vouchsafe_protocol::policy::{
-    Accept, Allow, Capability, ChipRule, LaunchDigest, Product, RefusalDetail, RevocationRule, Role, SnpAccept,
-    Tcb, TcbFloor,
+    Accept, Allow, Capability, ChipRule, LaunchDigest, Product, RefusalDetail, RevocationRule, Role,
+    SnpAccept, Tcb, TcbFloor, TpmKind,
 };
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::{AgentFrame, Outcome, Reply, Request, Response, parse_vault_frame};
+use vouchsafe_simulation::tpm::TpmAuthority;
 use vouchsafe_simulation::{SimulatedChip, SimulatedPki, VekSpec};
 
 pub const START: u64 = 1_790_000_000;
@@ -51,8 +52,17 @@ pub static FLEET: LazyLock<(SimulatedPki, SimulatedChip)> = LazyLock::new(|| {
     (pki, chip)
 });
 
+/// A cloud that certifies the keys of the virtual TPMs that its hosts run.
+pub static CLOUD: LazyLock<TpmAuthority> = LazyLock::new(|| TpmAuthority::generate("cloud").unwrap());
+
 pub fn anchors() -> Anchors {
-    Anchors { amd: AmdAnchors::Simulated(vec![FLEET.0.root()]), tpm: Vec::new() }
+    let cloud = TpmAnchor {
+        name: "cloud".parse().unwrap(),
+        class: AnchorClass::Simulated,
+        kind: TpmKind::HostVirtual,
+        certificates: vec![CLOUD.der().to_vec()],
+    };
+    Anchors { amd: AmdAnchors::Simulated(vec![FLEET.0.root()]), tpm: vec![cloud] }
 }
 
 pub fn evidence(preimage: &statement::StatementPreimage) -> Evidence {
