@@ -12,6 +12,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// The one signature algorithm of a vault's certificates.
 const ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[ring::ECDSA_P256_SHA256];
 
+/// id-kp-jwt (RFC 9509), 1.3.6.1.5.5.7.3.37, in DER without tag and length.
+const RESULTS_USAGE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 37];
+
 /// Why a certificate is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
@@ -90,6 +93,43 @@ impl Authority {
 
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// Checks the certificate of the key that signs attestation results, and returns the key.
+    ///
+    /// 1. it is for a P-256 key;
+    /// 2. this authority issued it, for signing JSON web tokens, and it is valid at `now`;
+    /// 3. its only name is that of the vault's results.
+    pub(crate) fn check_results_key(
+        &self,
+        der: &[u8],
+        vault_id: &VaultId,
+        now_secs: u64,
+    ) -> Result<P256PublicKey, CertificateError> {
+        if der.len() > CERTIFICATE_LEN {
+            return Err(CertificateError::Malformed);
+        }
+        let der = CertificateDer::from(der);
+        let certificate = EndEntityCert::try_from(&der).map_err(|_| CertificateError::Malformed)?;
+        // 1
+        let key = P256PublicKey::from_spki(certificate.subject_public_key_info().as_ref())
+            .map_err(|_| CertificateError::AnotherKey)?;
+        // 2
+        let anchor = anchor_from_trusted_cert(&self.certificate).map_err(CertificateError::Chain)?;
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_secs));
+        let usage = KeyUsage::required(RESULTS_USAGE);
+        certificate
+            .verify_for_usage(ALGORITHMS, &[anchor], &[], now, usage, None, None)
+            .map_err(CertificateError::Chain)?;
+        // 3
+        let mut names = certificate.valid_uri_names();
+        let expected = format!("spiffe://{}/vault/attestation-results", vault_id.trust_domain());
+        let one_name = names.next() == Some(expected.as_str()) && names.next().is_none();
+        if one_name && certificate.valid_dns_names().next().is_none() {
+            Ok(key)
+        } else {
+            Err(CertificateError::Name)
+        }
     }
 
     /// Checks a client identity and returns its SPIFFE id.

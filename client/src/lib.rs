@@ -39,6 +39,7 @@
 //! An operator calls [`init()`] once, keeps the [`Pin`] it returns, introduces itself with
 //! [`introduce_operator`] and its key, and has the operator calls of a [`Session`] too.
 
+mod attestation_result;
 mod certificate;
 mod clock;
 mod endpoint;
@@ -61,6 +62,9 @@ mod vault;
 #[cfg(test)]
 mod tests;
 
+pub use self::attestation_result::{
+    AttestationResult, Freshness, ResultError, ResultStatus, verify_attestation_result,
+};
 pub use self::certificate::CertificateError;
 pub use self::endpoint::Endpoint;
 pub use self::files::{FileError, load_key, save_key};
@@ -74,8 +78,8 @@ pub use self::machine::{Machine, MachineError};
 pub use self::offer::OfferError;
 pub use self::pin::{Pin, PinError, Remembered};
 pub use self::session::{
-    Audit, CheckpointState, ConnectError, Kv, KvPage, KvSecret, Mode, Plain, Proven, Receipted, RequestError,
-    Roles, Session, SessionEnd,
+    Audit, CheckpointState, Collateral, CollateralPage, ConnectError, Kv, KvPage, KvSecret, Mode, Plain,
+    Proven, Receipted, RequestError, Roles, Seen, Session, SessionEnd,
 };
 pub use self::transport::TransportError;
 pub use self::vault::VaultError;

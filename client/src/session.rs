@@ -23,6 +23,7 @@ mod chain;
 mod checkpoint;
 mod driver;
 mod error;
+mod evidence;
 mod inner;
 mod kv;
 mod mode;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use checkpoint::CheckpointState;
 pub use error::{ConnectError, RequestError, SessionEnd};
+pub use evidence::{Collateral, CollateralPage, Seen};
 pub use kv::{Kv, KvPage, KvSecret};
 pub use mode::{Mode, Plain, Proven, Receipted};
 pub use operator::{Audit, Roles};

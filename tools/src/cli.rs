@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use vouchsafe_protocol::id::VaultId;
 
+use crate::commands::attestation_result::AttestationResultArgs;
 use crate::commands::audit::AuditCommand;
+use crate::commands::collateral::CollateralCommand;
 use crate::commands::dev::DevArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::introduce::IntroduceArgs;
@@ -16,8 +18,12 @@ use crate::commands::kv::KvCommand;
 use crate::commands::operator::OperatorCommand;
 use crate::commands::pin::PinCommand;
 use crate::commands::role::RoleCommand;
+use crate::commands::seen::VaultEvidenceCommand;
 use crate::commands::status::StatusArgs;
-use crate::commands::{audit, completion, dev, init, introduce, kv, operator, pin, role, seal, status};
+use crate::commands::{
+    attestation_result, audit, collateral, completion, dev, init, introduce, kv, operator, pin, role, seal,
+    seen, status,
+};
 use crate::context::Context;
 use crate::evidence::EvidenceCommand;
 use crate::failure::Failure;
@@ -36,7 +42,7 @@ Examples:
     vouchsafe introduce --role billing --platform tpm
     vouchsafe kv get kv/billing/db
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 done and something expires ('collateral expiring').";
 
 /// A secrets vault that is attested, and whose agents get secrets because their hardware vouches for them.
 #[derive(Debug, Parser)]
@@ -72,9 +78,18 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// A signed result of this agent's appraisal, for others to rely on; and its verification
+    AttestationResult(AttestationResultArgs),
     /// Read and verify the log
     #[command(subcommand, after_help = "Examples:\n  vouchsafe audit tail\n  vouchsafe audit verify --live")]
     Audit(AuditCommand),
+    /// Certificates and revocation lists that the vault verifies evidence with
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  vouchsafe collateral import vcek.der genoa.crl\n  \
+        vouchsafe collateral expiring --within 30d"
+    )]
+    Collateral(CollateralCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:\n  vouchsafe completion bash > /etc/bash_completion.d/vouchsafe\n  \
         vouchsafe completion zsh > ~/.zfunc/_vouchsafe")]
@@ -90,7 +105,7 @@ enum Command {
         after_help = "Examples:\n  vouchsafe evidence inspect report.bin\n  \
         vouchsafe evidence check ../shared/evidence"
     )]
-    Evidence(EvidenceCommand),
+    Evidence(VaultEvidenceCommand),
     /// Make a vault in an enclave that has none, and pin it
     Init(InitArgs),
     /// Attest this machine to the vault, and keep the identity that it grants
@@ -124,7 +139,7 @@ enum Command {
     Status(StatusArgs),
 }
 
-/// Runs the command line and returns its exit code: 0 done, 1 refused or failed, 2 wrong usage.
+/// Runs the command line and returns its exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 something expires.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
@@ -171,11 +186,11 @@ fn execute(cli: Cli) -> Result<u8> {
         .build()
         .context("cannot start threads")?;
     let Some(mut done) = runtime.block_on(dispatch(cli))? else { return Ok(0) };
-    let passed = done.passed;
+    let exit = if done.passed { done.exit } else { 1 };
     let late = std::mem::replace(&mut done.late, Ok(()));
     written(done.print(format))?;
     late?;
-    Ok(u8::from(!passed))
+    Ok(exit)
 }
 
 /// A reader that has seen enough, such as `head`, is no error.
@@ -191,7 +206,9 @@ async fn dispatch(cli: Cli) -> Result<Option<Output>> {
     let Cli { output: format, dir, address, command } = cli;
     let context = || Context::new(dir.as_deref(), address.clone());
     Ok(Some(match command {
+        Command::AttestationResult(args) => attestation_result::run(args, context).await?,
         Command::Audit(command) => audit::run(command, &context()?).await?,
+        Command::Collateral(command) => collateral::run(command, context).await?,
         Command::Completion { shell } => {
             written(completion::print(shell))?;
             return Ok(None);
@@ -200,7 +217,11 @@ async fn dispatch(cli: Cli) -> Result<Option<Output>> {
             dev::run(args, dir, format).await?;
             return Ok(None);
         }
-        Command::Evidence(command) => evidence(command, format)?,
+        Command::Evidence(command) => match command {
+            VaultEvidenceCommand::Offline(command) => evidence(command, format)?,
+            VaultEvidenceCommand::ForgetTpm { key } => seen::forget_tpm(&key, &context()?).await?,
+            VaultEvidenceCommand::Seen => seen::run(&context()?).await?,
+        },
         Command::Init(args) => init::run(args, &context()?).await?,
         Command::Introduce(args) => introduce::run(args, &context()?).await?,
         Command::Kv(command) => kv::run(command, &context()?).await?,
@@ -221,7 +242,8 @@ fn evidence(command: EvidenceCommand, format: Format) -> Result<Output> {
         Format::Json => serde_json::from_str(&text).context("the report is not JSON")?,
         Format::Text => serde_json::Value::Null,
     };
-    Ok(Output::new(text, json).failed_if(code != 0))
+    let output = Output::new(text, json);
+    Ok(if code == 1 { output.failed_if(true) } else { output.exit_with(code) })
 }
 
 /// `HOST:PORT`, a name or a numeric address.

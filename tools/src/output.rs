@@ -31,7 +31,9 @@ pub(crate) struct Output {
     vault: Option<VaultId>,
     /// What failed afterwards; told after the rest.
     pub(crate) late: anyhow::Result<()>,
-    /// What went as it should: exit code 0. Otherwise the report itself is the refusal: exit code 1.
+    /// Exit code of what went as it should.
+    pub(crate) exit: u8,
+    /// What went as it should. Otherwise the report itself is the refusal: exit code 1.
     pub(crate) passed: bool,
 }
 
@@ -49,7 +51,7 @@ impl Output {
             Value::Object(object) => object,
             other => Map::from_iter([("result".to_owned(), other)]),
         };
-        Self { text: Body::Lines(text.into()), json, vault: None, late: Ok(()), passed: true }
+        Self { text: Body::Lines(text.into()), json, vault: None, late: Ok(()), exit: 0, passed: true }
     }
 
     /// A secret that was asked for.
@@ -70,10 +72,31 @@ impl Output {
         self.about(pin.vault_id)
     }
 
+    /// It went as it should, and has something to say that a program should not overlook.
+    pub(crate) fn exit_with(mut self, code: u8) -> Self {
+        self.exit = code;
+        self
+    }
+
     /// The report is of something that did not pass.
     pub(crate) fn failed_if(mut self, failed: bool) -> Self {
         self.passed &= !failed;
         self
+    }
+
+    /// The text for people.
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        match &self.text {
+            Body::Lines(text) => text,
+            Body::Secret(_) => "",
+        }
+    }
+
+    /// The object for programs.
+    #[cfg(test)]
+    pub(crate) fn json(&self) -> &Map<String, Value> {
+        &self.json
     }
 
     /// Prints it.

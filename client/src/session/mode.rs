@@ -54,6 +54,8 @@ pub struct About<'a> {
 /// What the entry must say.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Subject<'a> {
+    /// An attestation result over this nonce.
+    AttestationResult(&'a [u8]),
     /// A kv request.
     Kv(KvOperation, &'a Path),
     /// An operator's request, which the log may split or name in its own way.
@@ -89,7 +91,10 @@ fn is_about(action: &Action, subject: Subject<'_>) -> bool {
         (Action::Kv { operation, path, versions: _ }, Subject::Kv(asked, at)) => {
             *operation == asked && path == at.as_str()
         }
-        (Action::Kv { .. }, Subject::Operator) | (_, Subject::Kv(..)) => false,
+        (Action::AttestationResult { nonce }, Subject::AttestationResult(asked)) => nonce == asked,
+        (Action::Kv { .. }, Subject::Operator) | (_, Subject::Kv(..) | Subject::AttestationResult(_)) => {
+            false
+        }
         (_, Subject::Operator) => true,
     }
 }

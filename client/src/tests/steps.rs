@@ -3,7 +3,7 @@
 use rcgen::ExtendedKeyUsagePurpose;
 use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
 use vouchsafe_protocol::codec;
-use vouchsafe_protocol::evidence::{CredentialBlob, EvidenceKind};
+use vouchsafe_protocol::evidence::{AkProof, CredentialBlob, EvidenceKind, TpmKeys};
 use vouchsafe_protocol::introduction::{
     Grant, Hello, LogsWanted, Offer, OfferBody, Subject, TpmOffer, VERSION,
 };
@@ -116,8 +116,30 @@ fn f1_step_6_a_challenge_has_its_length() {
 fn t4_step_7_a_tpm_gets_a_credential_and_nobody_else() {
     assert!(matches!(broken(tpm_offer(&[0])), OfferError::Kind));
     let vault = FakeVault::new();
-    let offer = vault.offer(&hello(1), |_| ());
-    assert!(matches!(check(&vault, &offer, Quoting::QuoteWithCredential), Err(OfferError::Kind)));
+    let plain = vault.offer(&hello(1), |_| ());
+    let without = vault.offer(&hello(1), quote_offer(None, &[0]));
+    let with = vault.offer(&hello(1), tpm_offer(&[0]));
+    let all = [Quoting::Nothing, Quoting::Quote, Quoting::QuoteWithCredential];
+    for (offer, fitting) in [plain, without, with].iter().zip(all) {
+        for quoting in all {
+            let checked = check(&vault, offer, quoting);
+            assert_eq!(checked.is_ok(), quoting == fitting);
+            assert!(matches!(checked, Ok(_) | Err(OfferError::Kind)));
+        }
+    }
+}
+
+#[test]
+fn t4_step_7_who_has_shown_an_endorsement_key_gets_a_credential() {
+    let keys = |proof| TpmKeys { ak_public: vec![1], proof };
+    let certified = keys(AkProof::Certificate { ak_chain: vec![] });
+    let endorsed = keys(AkProof::Credential { ek_chain: vec![], ek_public: vec![] });
+    let agent = |kind, tpm| Quoting::of(&Subject::Agent { role: "billing".parse().unwrap(), kind, tpm });
+    assert_eq!(agent(EvidenceKind::Snp, None), Quoting::Nothing);
+    assert_eq!(agent(EvidenceKind::SnpVtpm, None), Quoting::Quote);
+    assert_eq!(agent(EvidenceKind::Tpm, Some(certified)), Quoting::Quote);
+    assert_eq!(agent(EvidenceKind::Tpm, Some(endorsed)), Quoting::QuoteWithCredential);
+    assert_eq!(Quoting::of(&Subject::Operator("op".parse().unwrap())), Quoting::Nothing);
 }
 
 #[test]

@@ -137,6 +137,11 @@ enum Wish {
 }
 
 impl Who {
+    /// A session as an agent: the one named, or the only one there is.
+    pub(crate) async fn agent(&self, context: &Context) -> Result<Conversation> {
+        self.connect(Wish::Read, context).await
+    }
+
     async fn connect(&self, wish: Wish, context: &Context) -> Result<Conversation> {
         if let Some(dir) = &self.identity_dir {
             return context.as_agent(dir).await;

@@ -1,7 +1,9 @@
 //! One file per command.
 
 pub(crate) mod anchors;
+pub(crate) mod attestation_result;
 pub(crate) mod audit;
+pub(crate) mod collateral;
 pub(crate) mod completion;
 pub(crate) mod dev;
 pub(crate) mod init;
@@ -11,4 +13,5 @@ pub(crate) mod operator;
 pub(crate) mod pin;
 pub(crate) mod role;
 pub(crate) mod seal;
+pub(crate) mod seen;
 pub(crate) mod status;

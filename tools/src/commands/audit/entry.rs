@@ -72,14 +72,22 @@ fn actor(actor: &Actor) -> String {
 
 fn action(action: &Action) -> String {
     match action {
+        Action::AttestationResult { nonce } => {
+            format!("sign an attestation result over nonce {}", hex::encode(nonce))
+        }
         Action::AuditKey => "hand out the audit key".to_owned(),
         Action::ChainHead { start, upto, head: _, signature: _ } => {
             format!("sign requests up to {upto} of session {}", session_text(start))
+        }
+        Action::CollateralImport(digests) => {
+            let digests: Vec<_> = digests.iter().map(|digest| session_text(digest)).collect();
+            format!("import collateral {}", list(&digests))
         }
         Action::EpochBegin { epoch } => format!("begin epoch {epoch}"),
         Action::EpochEnd { epoch, access_size, access_root: _ } => {
             format!("end epoch {epoch} after {access_size} access entries")
         }
+        Action::ForgetTpm { key } => format!("forget the clock of TPM key {}", hex::encode(key)),
         Action::Init => "init".to_owned(),
         Action::Introduce { key: _, evidence: _, rule } => match rule {
             Some(rule) => format!("introduce: {rule}"),
@@ -93,6 +101,7 @@ fn action(action: &Action) -> String {
             format!("kv {} {path}{versions}", kebab(&format!("{operation:?}")))
         }
         Action::Look => "look".to_owned(),
+        Action::Revoke { identities, rule } => format!("end identities {}: {rule}", list(identities)),
         Action::RoleApply(roles) => {
             format!("apply role {}", list(&roles.iter().map(|(role, _)| role).collect::<Vec<_>>()))
         }
