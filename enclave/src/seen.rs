@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use vouchsafe_attestation::appraisal::{Appraisal, Claims, PlatformClass, PlatformId};
+use vouchsafe_attestation::appraisal::{Appraisal, Claims, PlatformClass, PlatformId, SnpClaims};
 use vouchsafe_attestation::azure::HclReport;
 use vouchsafe_attestation::snp::rules::Warning;
 use vouchsafe_attestation::tpm::attest::ClockInfo;
@@ -13,7 +13,7 @@ use vouchsafe_attestation::{ResidentAk, ShownBy};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, Logs, PcrValue};
 use vouchsafe_protocol::limits::{SEEN_LEN, SEEN_PAGE, SEEN_TOTAL_LEN};
-use vouchsafe_protocol::policy::{CspName, Product};
+use vouchsafe_protocol::policy::CspName;
 use vouchsafe_protocol::seen::{
     AkShownBy, SeenClock, SeenEvidence, SeenFacts, SeenPage, SeenQuote, SeenReport, SeenTpm, SeenVtpm,
 };
@@ -102,11 +102,13 @@ pub(crate) fn facts(
     resident: Option<&ResidentAk>,
 ) -> Option<SeenFacts> {
     match (evidence, &appraisal.claims) {
-        (Evidence::Snp(snp), Claims::Snp(_)) => Some(SeenFacts::Snp(report(snp.report.clone(), appraisal)?)),
+        (Evidence::Snp(snp), Claims::Snp(claims)) => {
+            Some(SeenFacts::Snp(report(snp.report.clone(), &appraisal.class, claims)?))
+        }
         (Evidence::SnpVtpm(vtpm), Claims::SnpVtpm(claims)) => {
             let hcl = HclReport::parse(&vtpm.hcl_report).ok()?;
             Some(SeenFacts::SnpVtpm(Box::new(SeenVtpm {
-                snp: report(hcl.snp_report().to_vec(), appraisal)?,
+                snp: report(hcl.snp_report().to_vec(), &appraisal.class, &claims.snp)?,
                 hcl_report: vtpm.hcl_report.clone(),
                 quote: quote(&vtpm.quote, &vtpm.pcrs, &vtpm.logs, vtpm.hcl_report.len()),
                 user_data_is_statement: claims.fresh_report,
@@ -130,9 +132,14 @@ pub(crate) fn facts(
     }
 }
 
-fn report(report: Vec<u8>, appraisal: &Appraisal) -> Option<SeenReport> {
-    let (product, provider) = product(&appraisal.class)?;
-    Some(SeenReport { report, product, provider })
+fn report(report: Vec<u8>, class: &PlatformClass, claims: &SnpClaims) -> Option<SeenReport> {
+    let product = match class {
+        PlatformClass::SnpVcek { product }
+        | PlatformClass::SnpVlek { product }
+        | PlatformClass::SnpVtpm { product } => *product,
+        PlatformClass::Tpm { .. } | PlatformClass::TpmPinned => return None,
+    };
+    Some(SeenReport { report, product, provider: claims.provider.clone().map(CspName) })
 }
 
 /// Room for the fields of a record that are neither PCRs nor bytes of the evidence.
@@ -180,14 +187,5 @@ pub(crate) fn platform(id: &PlatformId) -> Vec<u8> {
         PlatformId::Ak(digest) | PlatformId::Ek(digest) => digest.to_vec(),
         PlatformId::PinnedAk(name) => name.to_vec(),
         PlatformId::Chip(chip) => chip.0.to_vec(),
-    }
-}
-
-/// Product and, for a VLEK, the provider that it names.
-fn product(class: &PlatformClass) -> Option<(Product, Option<CspName>)> {
-    match class {
-        PlatformClass::SnpVcek { product } | PlatformClass::SnpVtpm { product } => Some((*product, None)),
-        PlatformClass::SnpVlek { product } => Some((*product, None)),
-        PlatformClass::Tpm { .. } | PlatformClass::TpmPinned => None,
     }
 }
