@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use vouchsafe_attestation::anchors::TrustAnchors;
 use vouchsafe_attestation::azure::{HclReport, RuntimeClaims};
 use vouchsafe_attestation::cache::ChainCache;
+use vouchsafe_attestation::log::ima::{ImaLog, check_files};
+use vouchsafe_attestation::log::{EventLog, confirm, signature_lists};
 use vouchsafe_attestation::snp::crl::check_not_revoked;
 use vouchsafe_attestation::snp::report::Report;
 use vouchsafe_attestation::snp::vek::VekCertificate;
@@ -14,6 +16,7 @@ use vouchsafe_attestation::tpm::public::Public;
 use vouchsafe_attestation::tpm::signature::QuoteSignature;
 use vouchsafe_attestation::x509::{Certificate, parse_spki};
 use vouchsafe_attestation::{parse_ak, verify_ak_certificate, verify_ek};
+use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{AkProof, SnpEvidence, TpmKeys};
@@ -36,6 +39,9 @@ pub(crate) const TARGETS: &[Target] = &[
     ("hcl-report", hcl_report),
     ("runtime-claims", |data| ignore(RuntimeClaims::dangerous_read_unbound(data))),
     ("anchors", anchors),
+    ("event-log", event_log),
+    ("ima-log", ima_log),
+    ("efi-signature-list", |data| signature_lists(data).for_each(ignore)),
 ];
 
 /// 2026-01-01.
@@ -51,6 +57,33 @@ fn snp_evidence(data: &[u8]) {
         let now = i64::try_from(NOW).unwrap();
         ignore(read.verify(ANCHORS.amd(), Permission::Allowed, now, &mut cache));
     }
+}
+
+/// Everything that reads a log: the values it leads to confirm it, so that the rules see its events.
+fn event_log(data: &[u8]) {
+    let Ok(log) = EventLog::parse(data) else { return };
+    for bank in [HashAlgorithm::DangerousSha1, HashAlgorithm::Sha256] {
+        log.events().iter().for_each(|event| ignore(event.meaning(bank)));
+        let Ok(replay) = log.replay(bank) else { continue };
+        let values = || (0..24).filter_map(|pcr| Some((pcr, replay.value(pcr)?)));
+        let replayed = confirm(&log, bank, values()).unwrap();
+        assert!((0..24).all(|pcr| replayed.is_confirmed(pcr)), "a log leads to where it leads");
+        ignore(confirm(&log, bank, values().map(|(pcr, _)| (pcr, [1; 32]))));
+        if let Ok(boot) = replayed.measured_boot() {
+            let secure_boot = boot.secure_boot().unwrap();
+            let lists = [secure_boot.allowed, secure_boot.forbidden];
+            lists.into_iter().flatten().flat_map(signature_lists).for_each(ignore);
+        }
+    }
+}
+
+fn ima_log(data: &[u8]) {
+    let Ok(log) = ImaLog::parse(data) else { return };
+    assert_eq!(log.entries().filter_map(Result::ok).count(), log.entry_count() as usize, "all entries were read");
+    if let Ok(confirmed) = log.confirm(HashAlgorithm::Sha256, &[0; 32]) {
+        ignore(check_files(&confirmed, &[[0; 32]], |_| Some([0; 32])));
+    }
+    ignore(log.cut_to(HashAlgorithm::Sha256, &[1; 32]));
 }
 
 fn crl(data: &[u8]) {
@@ -81,7 +114,10 @@ fn ak_chain(data: &[u8]) {
     if let Ok(keys) = codec::decode::<TpmKeys>(data, INTRODUCTION_FRAME_LEN)
         && let AkProof::Certificate { ak_chain } = &keys.proof
     {
-        assert!(verify_ak_certificate(&keys.ak_public, ak_chain, &ANCHORS, NOW).is_err(), "there is no anchor");
+        assert!(
+            verify_ak_certificate(&keys.ak_public, ak_chain, &ANCHORS, NOW).is_err(),
+            "there is no anchor"
+        );
     }
 }
 
