@@ -7,7 +7,7 @@
 //! agents are then different machines under one root.
 //!
 //! ```text
-//! FLEET/product ark.der ask.der asvk.der ark-key.pk8 ask-key.pk8
+//! FLEET/product ark.der ask.der asvk.der crl.der ark-key.pk8 ask-key.pk8
 //! FLEET/machines/NAME/vcek.der chip-key.pk8 chip-secret counter
 //! ```
 
@@ -217,8 +217,7 @@ impl Attester for SimPlatform {
         _: &[u8],
         _: LogsWanted,
     ) -> Result<Evidence, PlatformError> {
-        let evidence = self.machine.chip().attest(self.measurement, &statement.snp_report_data());
-        Ok(Evidence::Snp(evidence.map_err(SimError::Simulation)?))
+        Ok(Evidence::Snp(self.machine.attest(self.measurement, &statement.snp_report_data())?))
     }
 }
 

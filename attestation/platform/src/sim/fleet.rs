@@ -1,16 +1,22 @@
 //! The fleet's directory: one test PKI for all its machines.
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vouchsafe_crypto::secret::SecretBytes;
 use vouchsafe_protocol::policy::Product;
-use vouchsafe_simulation::{PkiFiles, SimulatedPki};
+use vouchsafe_simulation::{CrlSpec, PkiFiles, SimulatedPki};
 
 use super::SimError;
 use crate::files;
 
 /// Largest file of a fleet in bytes: an RSA key in PKCS#8 is under 4 KiB.
 const FILE_LEN: usize = 16 * 1024;
+/// Age at which a revocation list is made anew.
+const LIST_AGE: Duration = Duration::from_secs(12 * 60 * 60);
+/// How far clocks of verifiers may be behind.
+const SKEW_SECS: u64 = 300;
 
 pub(super) fn machine_dir(fleet: &Path, name: &str) -> Result<PathBuf, SimError> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -68,6 +74,29 @@ pub(super) fn open_or_create(fleet: &Path, product: Product) -> Result<Simulated
     write(&fleet.join("ask-key.pk8"), ask_key.expose_secret())?;
     write(&fleet.join("product"), name)?;
     Ok(pki)
+}
+
+/// A revocation list of the fleet's root, less than a day old; what AMD's service does for real chips. It is kept in the
+/// fleet's directory, and made anew by whoever finds it old.
+pub(super) fn revocation_list(fleet: &Path) -> Result<Vec<u8>, SimError> {
+    let path = fleet.join("crl.der");
+    let is_young = || {
+        let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age < LIST_AGE))
+    };
+    if is_young() {
+        return read(&path);
+    }
+    let file = |source| SimError::File { path: fleet.to_owned(), source };
+    let lock = File::open(fleet).map_err(file)?;
+    lock.lock().map_err(file)?;
+    if is_young() {
+        return read(&path);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let list = open(fleet)?.crl(&CrlSpec::fresh(now.saturating_sub(SKEW_SECS))).map_err(SimError::Simulation)?;
+    write(&path, &list)?;
+    Ok(list)
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, SimError> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::{Key32, SecretBytes};
-use vouchsafe_protocol::policy::{Product, Tcb};
+use vouchsafe_protocol::evidence::SnpEvidence;
+use vouchsafe_protocol::policy::{LaunchDigest, Product, Tcb};
 use vouchsafe_simulation::{ChipFiles, SimulatedChip, SimulatedPki, SimulationError, VekSpec};
 use zeroize::Zeroizing;
 
@@ -14,6 +15,7 @@ use super::fleet::{self, read, write};
 use crate::files;
 
 pub(super) struct Machine {
+    fleet: PathBuf,
     dir: PathBuf,
     chip: SimulatedChip,
     secret: Key32,
@@ -61,11 +63,22 @@ impl Machine {
         let path = dir.join("chip-secret");
         let mut secret = Zeroizing::new(read(&path)?);
         let secret = Key32::take(&mut secret).ok_or(SimError::Damaged { path })?;
-        Ok(Self { dir: dir.to_owned(), chip, secret })
+        Ok(Self { fleet: fleet.to_owned(), dir: dir.to_owned(), chip, secret })
     }
 
     pub(super) fn chip(&self) -> &SimulatedChip {
         &self.chip
+    }
+
+    /// A report over 64 bytes, with everything that endorses it.
+    pub(super) fn attest(
+        &self,
+        measurement: LaunchDigest,
+        report_data: &[u8; 64],
+    ) -> Result<SnpEvidence, SimError> {
+        let mut evidence = self.chip.attest(measurement, report_data).map_err(SimError::Simulation)?;
+        evidence.endorsements.crl = Some(fleet::revocation_list(&self.fleet)?);
+        Ok(evidence)
     }
 
     pub(super) fn secret(&self) -> &Key32 {

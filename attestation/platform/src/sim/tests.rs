@@ -67,6 +67,38 @@ fn a_simulated_machine_is_accepted_by_the_verifier_from_end_to_end() {
 }
 
 #[test]
+fn s11_its_evidence_shows_that_nothing_is_revoked_and_the_list_is_kept_young() {
+    let dir = TempDir::new().unwrap();
+    let mut agent = machine(&dir, "agent");
+    let root = fleet_root(&dir.path().join("fleet")).unwrap();
+    let anchors = Anchors { amd: AmdAnchors::Simulated(vec![root]), tpm: vec![] };
+    let anchors = TrustAnchors::new(&anchors).unwrap();
+    let id = VaultId { class: AnchorClass::Simulated, digest: [7; 32] };
+    let statement = introduction(b"challenge", &[1; 32], b"key", &"role".parse().unwrap(), &id);
+    let Accept::Snp(accept) = accept(&agent) else { panic!("a rule for reports") };
+    let rules = [Accept::Snp(SnpAccept {
+        revocation: RevocationRule::Checked { max_age_secs: 24 * 60 * 60 },
+        ..accept
+    })];
+    let mut list = || {
+        let evidence = agent.evidence(&statement, &[], LogsWanted::default()).unwrap();
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let context = Context { anchors: &anchors, collateral: &Collateral::new(), now_unix_secs: now };
+        appraise(&evidence, &statement, &rules, Residency::NotATpm, context, &mut ChainCache::new()).unwrap();
+        let Evidence::Snp(evidence) = evidence else { panic!("a report") };
+        evidence.endorsements.crl.unwrap()
+    };
+    let first = list();
+    assert_eq!(list(), first);
+    let file = fs::File::options().write(true).open(dir.path().join("fleet/crl.der")).unwrap();
+    let hours = |hours: u64| std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 60 * 60);
+    file.set_modified(hours(11)).unwrap();
+    assert_eq!(list(), first);
+    file.set_modified(hours(13)).unwrap();
+    assert_ne!(list(), first);
+}
+
+#[test]
 fn the_root_key_comes_back_on_the_same_machine() {
     let dir = TempDir::new().unwrap();
     let root = random::key().unwrap();

@@ -8,7 +8,7 @@ use vouchsafe_protocol::limits::CERTIFICATE_LEN;
 
 /// Largest table in bytes: the kernel's own limit (`SEV_FW_BLOB_MAX_SIZE`).
 pub const TABLE_LEN: usize = 16 * 1024;
-/// Entries accepted; four kinds are known.
+/// Entries accepted; five kinds are known.
 const MAX_ENTRIES: usize = 16;
 /// Bytes of an entry.
 const ENTRY_LEN: usize = 24;
@@ -17,6 +17,7 @@ const ENTRY_LEN: usize = 24;
 const VCEK: [u8; 16] = 0x63da_758d_e664_4564_adc5_f4b9_3be8_accd_u128.to_be_bytes();
 const VLEK: [u8; 16] = 0xa807_4bc2_a25a_483e_aae6_39c0_45a0_b8a1_u128.to_be_bytes();
 const ASK: [u8; 16] = 0x4ab7_b379_bbac_4fe4_a02f_05ae_f327_c782_u128.to_be_bytes();
+const CRL: [u8; 16] = 0x92f8_1bc3_5811_4d3d_97ff_d19f_88dc_67ea_u128.to_be_bytes();
 
 /// Why bytes are not a certificate table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +31,7 @@ pub enum CertTableError {
     /// Two certificates share bytes.
     #[error("two certificates overlap")]
     Overlap,
-    /// A certificate is empty or longer than [`CERTIFICATE_LEN`].
+    /// A certificate is empty or longer than [`CERTIFICATE_LEN`]; a revocation list, than [`TABLE_LEN`].
     #[error("a certificate has {len} bytes")]
     CertificateLength {
         /// Length in bytes.
@@ -76,8 +77,9 @@ impl<'a> CertTable<'a> {
         let mut certificates: Vec<([u8; 16], &[u8])> = Vec::with_capacity(entries.len());
         let mut ranges: Vec<(usize, usize)> = Vec::with_capacity(entries.len());
         for Entry { guid, offset, len } in entries {
-            // 4. Of a length that a certificate has.
-            if !(1..=CERTIFICATE_LEN).contains(&len) {
+            // 4. Of a length that a certificate has, or a revocation list in such a table.
+            let most = if guid == CRL { TABLE_LEN } else { CERTIFICATE_LEN };
+            if !(1..=most).contains(&len) {
                 return Err(CertTableError::CertificateLength { len });
             }
             let end = offset.checked_add(len).ok_or(CertTableError::OutOfRange)?;
@@ -115,6 +117,12 @@ impl<'a> CertTable<'a> {
     #[must_use]
     pub fn ask(&self) -> Option<&'a [u8]> {
         self.get(&ASK)
+    }
+
+    /// DER of the revocation list of the product's root.
+    #[must_use]
+    pub fn crl(&self) -> Option<&'a [u8]> {
+        self.get(&CRL)
     }
 
     fn get(&self, guid: &[u8; 16]) -> Option<&'a [u8]> {
@@ -185,6 +193,7 @@ mod tests {
         assert_eq!(VCEK[..4], [0x63, 0xda, 0x75, 0x8d]);
         assert_eq!(VLEK[..4], [0xa8, 0x07, 0x4b, 0xc2]);
         assert_eq!(ASK[..4], [0x4a, 0xb7, 0xb3, 0x79]);
+        assert_eq!(CRL[..4], [0x92, 0xf8, 0x1b, 0xc3]);
     }
 
     #[test]
@@ -218,6 +227,18 @@ mod tests {
             let len = usize::try_from(len).unwrap();
             assert_eq!(CertTable::parse(&bytes), Err(CertTableError::CertificateLength { len }));
         }
+    }
+
+    #[test]
+    fn s16_a_revocation_list_may_fill_the_table_and_no_more() {
+        let len = TABLE_LEN - 48;
+        let bytes = table(&[(CRL, 48, u32::try_from(len).unwrap())], &vec![7; len]);
+        assert_eq!(CertTable::parse(&bytes).unwrap().crl(), Some(&vec![7; len][..]));
+        let len = TABLE_LEN + 1;
+        let bytes = table(&[(CRL, 48, u32::try_from(len).unwrap())], &[7; 100]);
+        assert_eq!(CertTable::parse(&bytes), Err(CertTableError::CertificateLength { len }));
+        let bytes = table(&[(CRL, 48, 0)], &[7; 100]);
+        assert_eq!(CertTable::parse(&bytes), Err(CertTableError::CertificateLength { len: 0 }));
     }
 
     #[test]
