@@ -205,7 +205,7 @@ fn t13_evidence_of_a_paravisor_and_of_other_tpms_are_not_taken_for_each_other() 
 #[test]
 fn s2_an_unknown_root_vouches_for_no_paravisor() {
     let machine = Machine::new();
-    let stranger = Machine::new();
+    let stranger = Machine(snp_fixture::Fixture::foreign(Product::Milan));
     let refused = machine.refusal(stranger.good());
     assert!(matches!(refused, AppraisalError::Snp(SnpError::Chain(_))), "{refused:?}");
 }
