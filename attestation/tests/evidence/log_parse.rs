@@ -5,6 +5,9 @@ use vouchsafe_crypto::verify::HashAlgorithm;
 
 use crate::log_builder::{LogBuilder, LogEvent, SHA1, SHA256, header};
 
+/// TPM_ALG_ID and digest of each bank.
+type Digests = Vec<(u16, Vec<u8>)>;
+
 fn two_events() -> LogBuilder {
     LogBuilder::of(vec![LogEvent::separator(0), LogEvent::of(4, EventKind::EFI_ACTION, b"started")])
 }
@@ -147,7 +150,7 @@ fn an_event_for_a_pcr_that_no_tpm_has_is_refused() {
 
 #[test]
 fn t9_digests_that_are_not_those_announced_are_refused() {
-    let broken = |change: &dyn Fn(&mut Vec<(u16, Vec<u8>)>)| {
+    let broken = |change: &dyn Fn(&mut Digests)| {
         let mut log = two_events();
         change(&mut log.events[1].digests);
         refusal(&log)
