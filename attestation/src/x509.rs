@@ -7,6 +7,7 @@
 
 mod certificate;
 mod chain;
+mod envelope;
 
 pub use certificate::{Certificate, CertificateError, Extension, KeyUsage, Validity, parse_spki};
 pub(crate) use certificate::{rsa_spki, signature_scheme, without_leading_zeros};

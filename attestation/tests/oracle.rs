@@ -3,7 +3,11 @@
 //! to is set one below, at and one above it, alone and in pairs. Both must agree: on accepted or refused, on the
 //! warnings, and on the code.
 
-#![expect(clippy::unwrap_used, reason = "test helpers; clippy exempts only the tests themselves")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "test helpers; clippy exempts only the tests themselves"
+)]
 
 #[path = "oracle/fields.rs"]
 mod fields;

@@ -10,6 +10,8 @@ use x509_parser::prelude::{
 use x509_parser::public_key::{PublicKey as ParsedKey, RSAPublicKey};
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 
+use super::envelope::check_envelope;
+
 /// Most extensions in one certificate; AMD's have 11, TPM vendors' about 10.
 const EXTENSIONS: usize = 32;
 
@@ -121,9 +123,7 @@ impl Certificate {
         {
             return Err(CertificateError::Malformed);
         }
-        if parsed.signature_algorithm != parsed.tbs_certificate.signature {
-            return Err(CertificateError::AlgorithmMismatch);
-        }
+        check_envelope(der)?;
         let (extensions, constraints) = read_extensions(parsed.extensions())?;
         let mut names = parsed.subject().iter_common_name();
         let common_name = match (names.next(), names.next()) {
