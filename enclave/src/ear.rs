@@ -121,7 +121,8 @@ fn thumbprint(key: &P256PublicKey) -> String {
 /// The claims. `None` if the record is not what this vault keeps.
 fn payload(stated: &Stated<'_>) -> Option<String> {
     let Stated { seen, key, nonce, vault_id, verifier, now } = stated;
-    let trust = Trust::of(seen);
+    let simulated = vault_id.class == AnchorClass::Simulated || seen.anchor_class == AnchorClass::Simulated;
+    let trust = Trust::of(seen, simulated);
     let expires = seen.evidence_until_unix_secs.min(seen.not_after_unix_secs);
     let verifier = Object::default().text("developer", "Vouchsafe").text("build", verifier);
     let policy = format!("vouchsafe:role:{}:sha256:{}", seen.role, hex(&seen.role_digest));
@@ -130,7 +131,7 @@ fn payload(stated: &Stated<'_>) -> Option<String> {
         .object("ear_trustworthiness_vector", trust.vector())
         .texts("ear_appraisal_policy_ids", [policy.as_str()])
         .object("ear_attester_claims", attester_claims(seen)?)
-        .object("ear_verifier_claims", verifier_claims(seen));
+        .object("ear_verifier_claims", verifier_claims(seen, simulated));
     let payload = Object::default()
         .text("eat_profile", PROFILE)
         .text("iss", &vault_id.to_string())
@@ -227,9 +228,9 @@ fn quote_claims(claims: Object, seen: &SeenQuote) -> Option<Object> {
 }
 
 /// What the vault made of it.
-fn verifier_claims(seen: &SeenEvidence) -> Object {
+fn verifier_claims(seen: &SeenEvidence, simulated: bool) -> Object {
     let claims = Object::default()
-        .flag("simulated", seen.anchor_class == AnchorClass::Simulated)
+        .flag("simulated", simulated)
         .text("role", seen.role.as_str())
         .number("rule", u64::from(seen.rule) + 1)
         .texts("warnings", seen.warnings.iter().map(String::as_str))

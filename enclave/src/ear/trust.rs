@@ -2,7 +2,6 @@
 //!
 //! A simulated platform is never affirmed: its hardware is unrecognised, whatever else holds.
 
-use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::policy::TpmKind;
 use vouchsafe_protocol::seen::{SeenEvidence, SeenFacts, SeenReport};
 
@@ -38,13 +37,13 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    /// What accepted evidence lets the vault claim.
-    pub fn of(seen: &SeenEvidence) -> Self {
+    /// What accepted evidence lets the vault claim; `simulated` if the platform, or the vault itself, is.
+    pub fn of(seen: &SeenEvidence, simulated: bool) -> Self {
         let late_tcb = seen.warnings.iter().any(|warning| warning == TCB_GRACE);
         let late_values = seen.warnings.iter().any(|warning| warning != TCB_GRACE);
         let executables = Some(if late_values { UNSAFE_RUNTIME } else { APPROVED_BOOT });
         let warned = !seen.warnings.is_empty();
-        if seen.anchor_class == AnchorClass::Simulated {
+        if simulated {
             return Self {
                 instance_identity: None,
                 configuration: None,
@@ -107,4 +106,85 @@ impl Trust {
 fn names_chip(snp: &SeenReport) -> bool {
     Report::parse(&snp.report)
         .is_ok_and(|report| report.signing_key == SigningKey::Vcek && report.chip_id.0 != [0; 64])
+}
+
+#[cfg(test)]
+mod tests {
+    use vouchsafe_protocol::evidence::Logs;
+    use vouchsafe_protocol::id::AnchorClass;
+    use vouchsafe_protocol::seen::{AkShownBy, SeenQuote, SeenTpm};
+
+    use super::*;
+
+    fn tpm(kind: TpmKind, warnings: &[&str]) -> SeenEvidence {
+        let quote =
+            SeenQuote { attest: Vec::new(), pcrs: Vec::new(), logs: Logs::default(), logs_dropped: false };
+        let (anchor, shown_by) = ("maker".parse().unwrap(), AkShownBy::Credential);
+        let (ak_public, spki_digest) = (Vec::new(), [1; 32]);
+        SeenEvidence {
+            role: "web".parse().unwrap(),
+            role_digest: [2; 32],
+            identity: 1,
+            spiffe_id: "spiffe://v/web".to_owned(),
+            at_unix_secs: 1,
+            not_after_unix_secs: 2,
+            evidence_until_unix_secs: 3,
+            evidence_digest: [3; 32],
+            platform: vec![1; 32],
+            anchor_class: AnchorClass::Hardware,
+            rule: 0,
+            warnings: warnings.iter().map(|warning| (*warning).to_owned()).collect(),
+            clock: None,
+            facts: SeenFacts::Tpm(Box::new(SeenTpm {
+                quote,
+                ak_public,
+                shown_by,
+                spki_digest,
+                anchor,
+                kind,
+            })),
+        }
+    }
+
+    fn shown(seen: &SeenEvidence, simulated: bool) -> (&'static str, String) {
+        let trust = Trust::of(seen, simulated);
+        (trust.status(), trust.vector().finish())
+    }
+
+    #[test]
+    fn evidence_without_reservation_is_affirmed() {
+        let hardware = tpm(TpmKind::Hardware, &[]);
+        let vector = r#"{"instance-identity":2,"executables":3,"hardware":2}"#;
+        assert_eq!(shown(&hardware, false), ("affirming", vector.to_owned()));
+    }
+
+    #[test]
+    fn t13_a_tpm_of_the_host_s_owner_says_nothing_of_hardware() {
+        let vector = r#"{"instance-identity":2,"executables":3}"#;
+        assert_eq!(shown(&tpm(TpmKind::HostVirtual, &[]), false), ("affirming", vector.to_owned()));
+    }
+
+    #[test]
+    fn what_is_accepted_for_a_while_is_a_warning() {
+        let (status, vector) = shown(&tpm(TpmKind::Hardware, &["reference-value.grace"]), false);
+        assert_eq!(
+            (status, vector.as_str()),
+            ("warning", r#"{"instance-identity":2,"executables":32,"hardware":2}"#)
+        );
+        let (status, vector) = shown(&tpm(TpmKind::Hardware, &[TCB_GRACE]), false);
+        assert_eq!(
+            (status, vector.as_str()),
+            ("warning", r#"{"instance-identity":2,"executables":3,"hardware":32}"#)
+        );
+        // Even where no claim of the vector says it.
+        assert_eq!(shown(&tpm(TpmKind::HostVirtual, &[TCB_GRACE]), false).0, "warning");
+    }
+
+    #[test]
+    fn a_simulated_platform_is_never_affirmed() {
+        for kind in [TpmKind::Hardware, TpmKind::HostVirtual] {
+            let vector = r#"{"executables":3,"hardware":97}"#;
+            assert_eq!(shown(&tpm(kind, &[]), true), ("contraindicated", vector.to_owned()));
+        }
+    }
 }
