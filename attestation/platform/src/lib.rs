@@ -5,6 +5,7 @@
 //! Left to the caller: what is sealed, and comparing the counter with the journal. Every call here blocks;
 //! asynchronous callers use a thread that may.
 
+pub mod collect;
 mod config;
 mod entropy;
 mod error;

@@ -134,11 +134,18 @@ impl fmt::Display for Log {
 pub struct LogError {
     /// Which.
     pub log: Log,
-    /// Where it should be; empty for a TPM that is not this machine's.
+    /// Where it is looked for.
     pub path: PathBuf,
     /// Why not.
     #[source]
     pub fault: LogFault,
+}
+
+impl LogError {
+    /// No log, because the TPM is not this machine's own.
+    pub(crate) fn other_tpm(log: Log) -> Self {
+        Self { log, path: PathBuf::from(SECURITYFS), fault: LogFault::OtherTpm }
+    }
 }
 
 /// Why a log cannot be had.

@@ -6,9 +6,9 @@
 //! There is no counter: such a vault is on rung R0 of the freshness ladder until witnesses cosign (R2).
 
 pub mod cert_table;
-mod device;
+pub(crate) mod device;
 mod report;
-mod tsm;
+pub(crate) mod tsm;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, SnpEndorsements, SnpEvidence, TpmKeys};
 use vouchsafe_protocol::introduction::LogsWanted;
-use vouchsafe_protocol::limits::CERTIFICATE_LEN;
+use vouchsafe_protocol::limits::{CERTIFICATE_LEN, CRL_LEN};
 
 use self::cert_table::{CertTable, CertTableError};
 use self::device::{GuestDevice, KeyRequest, SevGuest};
@@ -40,11 +40,14 @@ pub struct SnpConfig {
     pub vek: Option<PathBuf>,
     /// DER of the ASK or ASVK that issued it; a verifier has AMD's for VCEKs compiled in.
     pub intermediate: Option<PathBuf>,
+    /// DER of a revocation list of the product's root, for roles that ask for one; read anew for each piece of
+    /// evidence, so that it can be replaced.
+    pub crl: Option<PathBuf>,
 }
 
 impl Default for SnpConfig {
     fn default() -> Self {
-        Self { tsm: PathBuf::from("/sys/kernel/config/tsm/report"), vek: None, intermediate: None }
+        Self { tsm: PathBuf::from("/sys/kernel/config/tsm/report"), vek: None, intermediate: None, crl: None }
     }
 }
 
@@ -60,8 +63,8 @@ pub enum SnpError {
     /// The host's certificate table is not one.
     #[error("the host's certificate table is malformed")]
     CertTable(#[source] CertTableError),
-    /// A certificate file cannot be read.
-    #[error("cannot read the certificate {path}")]
+    /// A file with a certificate or a revocation list cannot be read.
+    #[error("cannot read {path}")]
     CertificateFile {
         /// The file.
         path: PathBuf,
@@ -159,6 +162,15 @@ impl<Device: GuestDevice, Directory: ReportDirectory> SnpPlatform<Device, Direct
     }
 
     fn snp_evidence(&mut self, report_data: &[u8; 64]) -> Result<SnpEvidence, SnpError> {
+        let evidence = self.found(report_data)?;
+        if evidence.endorsements.vek.is_none() {
+            return Err(SnpError::NoVek);
+        }
+        Ok(evidence)
+    }
+
+    /// A report, and what there is to endorse it.
+    pub(crate) fn found(&mut self, report_data: &[u8; 64]) -> Result<SnpEvidence, SnpError> {
         let RawEvidence { report, certificates } = self.raw_evidence(report_data)?;
         let report = RawReport::new(report)?;
         let table = CertTable::parse(&certificates).map_err(SnpError::CertTable)?;
@@ -167,23 +179,31 @@ impl<Device: GuestDevice, Directory: ReportDirectory> SnpPlatform<Device, Direct
             SigningKey::Vcek => table.vcek(),
         };
         let vek = match (from_host, &self.config.vek) {
-            (Some(vek), _) => vek.to_vec(),
-            (None, Some(path)) => read_certificate(path)?,
-            (None, None) => return Err(SnpError::NoVek),
+            (Some(vek), _) => Some(vek.to_vec()),
+            (None, Some(path)) => Some(read_certificate(path)?),
+            (None, None) => None,
         };
         let intermediate = match (table.ask(), &self.config.intermediate) {
             (Some(ask), _) => Some(ask.to_vec()),
             (None, Some(path)) => Some(read_certificate(path)?),
             (None, None) => None,
         };
-        let endorsements = SnpEndorsements { vek: Some(vek), intermediate, crl: None };
+        // A file is the operator's choice, and younger than what a host keeps in its table.
+        let crl = match (&self.config.crl, table.crl()) {
+            (Some(path), _) => Some(read_file(path, CRL_LEN)?),
+            (None, list) => list.map(<[u8]>::to_vec),
+        };
+        let endorsements = SnpEndorsements { vek, intermediate, crl };
         Ok(SnpEvidence { report: report.into_bytes(), endorsements })
     }
 }
 
 pub(crate) fn read_certificate(path: &Path) -> Result<Vec<u8>, SnpError> {
-    files::read(path, CERTIFICATE_LEN)
-        .map_err(|source| SnpError::CertificateFile { path: path.to_owned(), source })
+    read_file(path, CERTIFICATE_LEN)
+}
+
+fn read_file(path: &Path, limit: usize) -> Result<Vec<u8>, SnpError> {
+    files::read(path, limit).map_err(|source| SnpError::CertificateFile { path: path.to_owned(), source })
 }
 
 /// What the security processor mixes into the key, beside measurement and guest policy.

@@ -23,7 +23,7 @@ use tss_esapi::handles::KeyHandle;
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_protocol::evidence::{AkProof, CredentialBlob, Evidence, Logs, PcrValue, TpmKeys};
+use vouchsafe_protocol::evidence::{AkProof, CredentialBlob, Evidence, Logs, TpmEvidence, TpmKeys};
 use vouchsafe_protocol::introduction::LogsWanted;
 
 use self::ak_file::AttestationKey;
@@ -32,7 +32,7 @@ use self::counter::Counter;
 use self::ek::Endorsement;
 use self::pcr::Selection;
 use crate::entropy::BLOCK_LEN;
-use crate::logs::{Log, LogError, LogFault, LogPaths};
+use crate::logs::{Log, LogError, LogPaths};
 use crate::sealed::{self, SealedBody, SealedError};
 use crate::{Attester, EntropyWatch, Platform, PlatformError, PlatformKind};
 
@@ -80,6 +80,8 @@ pub enum AkSource {
     Own,
     /// Made by the cloud that the TPM is of, and certified by it.
     Provided,
+    /// The cloud's where there is one, else an own one.
+    ProvidedIfAny,
 }
 
 /// A loaded attestation key.
@@ -136,8 +138,8 @@ impl TpmPlatform {
     }
 
     fn load_attestation_key(&mut self, connection: &mut Connection) -> Result<LoadedKey, TpmError> {
-        match self.config.ak {
-            AkSource::Own => {
+        match self.ak_source(connection)? {
+            AkSource::Own | AkSource::ProvidedIfAny => {
                 let ak = self.attestation_key(connection)?;
                 Ok(LoadedKey { handle: key::load(connection, &ak.blob)?, public: ak.blob.public })
             }
@@ -146,6 +148,15 @@ impl TpmPlatform {
                 Ok(LoadedKey { handle: key.handle, public: key.public })
             }
         }
+    }
+
+    /// [`AkSource::Own`] or [`AkSource::Provided`].
+    fn ak_source(&self, connection: &mut Connection) -> Result<AkSource, TpmError> {
+        Ok(match self.config.ak {
+            AkSource::ProvidedIfAny if provided::exists(connection)? => AkSource::Provided,
+            AkSource::Own | AkSource::ProvidedIfAny => AkSource::Own,
+            AkSource::Provided => AkSource::Provided,
+        })
     }
 
     /// Whether a cloud provided this TPM with an attestation key: [`AkSource::Provided`] can be used.
@@ -165,24 +176,16 @@ impl TpmPlatform {
         pcr::banks(&mut self.connect()?, &selection)
     }
 
-    /// The attestation key that quotes are signed with, `TPMT_PUBLIC`.
-    ///
-    /// # Errors
-    /// [`TpmError`].
-    pub fn ak_public(&mut self) -> Result<Vec<u8>, TpmError> {
+    /// A quote over a statement, without logs.
+    pub(crate) fn quote(
+        &mut self,
+        statement: &StatementPreimage,
+        pcrs: &[u8],
+    ) -> Result<TpmEvidence, TpmError> {
+        let selection = Selection::new(pcrs)?;
         let mut connection = self.connect()?;
-        Ok(self.load_attestation_key(&mut connection)?.public)
-    }
-
-    fn logs(&self, wanted: LogsWanted, pcrs: &[PcrValue]) -> Result<Logs, LogError> {
-        match &self.config.logs {
-            Some(paths) => paths.read_wanted(wanted, pcrs),
-            None if wanted == LogsWanted::default() => Ok(Logs::default()),
-            None => {
-                let log = if wanted.boot { Log::Boot } else { Log::Ima };
-                Err(LogError { log, path: PathBuf::new(), fault: LogFault::OtherTpm })
-            }
-        }
+        let ak = self.load_attestation_key(&mut connection)?;
+        quote::quote(&mut connection, ak.handle, &ak.public, statement.tpm_qualifying_data(), &selection)
     }
 
     fn endorsement(&mut self, connection: &mut Connection) -> Result<Endorsement, TpmError> {
@@ -191,6 +194,11 @@ impl TpmPlatform {
         }
         let found = ek::endorsement(connection, self.config.ek_chain.as_deref())?;
         Ok(self.endorsement.insert(found).clone())
+    }
+
+    /// Where the logs of this TPM are.
+    pub(crate) fn log_paths(&self) -> Option<&LogPaths> {
+        self.config.logs.as_ref()
     }
 }
 
@@ -201,7 +209,7 @@ impl Attester for TpmPlatform {
 
     fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError> {
         let mut connection = self.connect()?;
-        if self.config.ak == AkSource::Provided {
+        if self.ak_source(&mut connection)? == AkSource::Provided {
             let key = provided::load(&mut connection)?;
             let proof = AkProof::Certificate { ak_chain: vec![key.certificate] };
             return Ok(Some(TpmKeys { ak_public: key.public, proof }));
@@ -228,13 +236,13 @@ impl Attester for TpmPlatform {
         pcrs: &[u8],
         logs: LogsWanted,
     ) -> Result<Evidence, PlatformError> {
-        let selection = Selection::new(pcrs)?;
-        let mut connection = self.connect()?;
-        let ak = self.load_attestation_key(&mut connection)?;
-        let qualifying = statement.tpm_qualifying_data();
-        let mut evidence = quote::quote(&mut connection, ak.handle, &ak.public, qualifying, &selection)?;
+        let mut evidence = self.quote(statement, pcrs)?;
         // After quoting: see `LogPaths::read_ima`.
-        evidence.logs = self.logs(logs, &evidence.pcrs)?;
+        evidence.logs = match self.log_paths() {
+            Some(paths) => paths.read_wanted(logs, &evidence.pcrs)?,
+            None if logs == LogsWanted::default() => Logs::default(),
+            None => return Err(LogError::other_tpm(if logs.boot { Log::Boot } else { Log::Ima }).into()),
+        };
         Ok(Evidence::Tpm(evidence))
     }
 }

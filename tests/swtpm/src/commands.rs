@@ -94,6 +94,26 @@ pub(crate) fn nv_increment(index: u32) -> Vec<u8> {
     authorized(0x0000_0134, &[index, index], &[])
 }
 
+/// An ordinary index that its owner writes and anybody with the empty authorisation value reads: OWNERWRITE (1),
+/// OWNERREAD (17), AUTHREAD (18), NO_DA (25).
+pub(crate) fn nv_define_data(index: u32, len: u16) -> Vec<u8> {
+    let mut public = index.to_be_bytes().to_vec();
+    public.extend_from_slice(&[0x00, 0x0B]);
+    public.extend_from_slice(&0x0206_0002_u32.to_be_bytes());
+    public.extend_from_slice(&[0, 0]);
+    public.extend_from_slice(&len.to_be_bytes());
+    let mut parameters = vec![0, 0, 0, 14];
+    parameters.extend_from_slice(&public);
+    authorized(0x0000_012A, &[RH_OWNER], &parameters)
+}
+
+pub(crate) fn nv_write(index: u32, offset: u16, part: &[u8]) -> Vec<u8> {
+    let mut parameters = u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
+    parameters.extend_from_slice(part);
+    parameters.extend_from_slice(&offset.to_be_bytes());
+    authorized(0x0000_0137, &[RH_OWNER, index], &parameters)
+}
+
 /// A command with one empty password authorisation.
 fn authorized(code: u32, handles: &[u32], parameters: &[u8]) -> Vec<u8> {
     let mut body: Vec<u8> = handles.iter().flat_map(|handle| handle.to_be_bytes()).collect();

@@ -23,6 +23,9 @@ pub use relay::{Relay, Tamper};
 /// The PCRs that [`Swtpm::boot`] extends: what firmware measures and what a vault's seal is bound to.
 pub const BOOT_PCRS: [u8; 4] = [0, 2, 4, 7];
 
+/// Bytes of one NV write: every TPM's buffer holds at least 512.
+const NV_CHUNK: usize = 512;
+
 /// A running software TPM; it stops when this is dropped.
 pub struct Swtpm {
     process: Process,
@@ -119,6 +122,21 @@ impl Swtpm {
     pub fn define_counter(&self, nv_index: u32, attributes: u32) -> Result<()> {
         self.command(&commands::nv_define_counter(nv_index, attributes))?.success("TPM2_NV_DefineSpace")?;
         self.command(&commands::nv_increment(nv_index))?.success("TPM2_NV_Increment")
+    }
+
+    /// Defines an NV index and writes data into it, as a manufacturer or a cloud provisions a TPM.
+    ///
+    /// # Errors
+    /// When the TPM refuses.
+    pub fn provision(&self, nv_index: u32, data: &[u8]) -> Result<()> {
+        let len = u16::try_from(data.len()).context("no index holds so much")?;
+        self.command(&commands::nv_define_data(nv_index, len))?.success("TPM2_NV_DefineSpace")?;
+        let mut offset = 0;
+        for part in data.chunks(NV_CHUNK) {
+            self.command(&commands::nv_write(nv_index, offset, part))?.success("TPM2_NV_Write")?;
+            offset += u16::try_from(part.len())?;
+        }
+        Ok(())
     }
 
     /// Sends one raw TPM command on a connection of its own.

@@ -27,7 +27,7 @@ struct Kernel {
 
 impl Kernel {
     fn new(path: &Path, chip: &Arc<SimulatedChip>) -> Self {
-        let certificates = certificate_table(chip);
+        let certificates = certificate_table(&[(VCEK, chip.vek()), (ASK, chip.issuer())]);
         Self {
             files: Configfs::new(path.to_owned()),
             chip: Arc::clone(chip),
@@ -107,11 +107,10 @@ impl GuestDevice for Processor {
     }
 }
 
-fn certificate_table(chip: &SimulatedChip) -> Vec<u8> {
-    let entries: [(u128, &[u8]); 2] = [
-        (0x63da_758d_e664_4564_adc5_f4b9_3be8_accd, chip.vek()),
-        (0x4ab7_b379_bbac_4fe4_a02f_05ae_f327_c782, chip.issuer()),
-    ];
+const VCEK: u128 = 0x63da_758d_e664_4564_adc5_f4b9_3be8_accd;
+const ASK: u128 = 0x4ab7_b379_bbac_4fe4_a02f_05ae_f327_c782;
+
+fn certificate_table(entries: &[(u128, &[u8]); 2]) -> Vec<u8> {
     let (mut header, mut body) = (Vec::new(), Vec::new());
     for (guid, certificate) in entries {
         let offset = u32::try_from(24 * 3 + body.len()).unwrap();
@@ -139,6 +138,32 @@ fn guest(dir: &TempDir, chip: &Arc<SimulatedChip>, device: &Processor) -> SnpPla
 fn statement() -> StatementPreimage {
     let vault = VaultId { class: AnchorClass::Simulated, digest: [7; 32] };
     introduction(b"challenge", &[1; 32], b"identity", &"role".parse().unwrap(), &vault)
+}
+
+#[test]
+fn what_the_host_does_not_give_is_missing_from_a_collection() {
+    use crate::collect::{Part, Request, Weight, from_snp};
+    let (dir, chip) = (TempDir::new().unwrap(), chip());
+    let mut guest = guest(&dir, &chip, &Processor::default());
+    let statement = vouchsafe_attestation::statement::collection(b"nonce");
+    let request = Request { statement: &statement, pcrs: &[], ima: false };
+    let collected = from_snp(&mut guest, request).unwrap();
+    let parts = |collected: &crate::collect::Collected| {
+        collected.missing.iter().map(|missing| (missing.part, missing.weight())).collect::<Vec<_>>()
+    };
+    assert_eq!(parts(&collected), [(Part::RevocationList, Weight::Optional)]);
+    let Evidence::Snp(evidence) = collected.evidence else { panic!("a quote") };
+    assert_eq!(evidence.report[0x50..0x90], statement.snp_report_data());
+    assert_eq!(evidence.endorsements.vek.as_deref(), Some(chip.vek()));
+
+    guest.directory.certificates.clear();
+    let collected = from_snp(&mut guest, request).unwrap();
+    let missing = [
+        (Part::Vek, Weight::Needed),
+        (Part::Intermediate, Weight::Optional),
+        (Part::RevocationList, Weight::Optional),
+    ];
+    assert_eq!(parts(&collected), missing);
 }
 
 fn evidence(guest: &mut SnpPlatform<Processor, Kernel>) -> Result<SnpEvidence, SnpError> {
@@ -217,6 +242,28 @@ fn without_the_hosts_certificates_the_configured_ones_are_used() {
     let shown = evidence(&mut guest).unwrap();
     assert_eq!(shown.endorsements.vek.as_deref(), Some(chip.vek()));
     assert_eq!(shown.endorsements.intermediate, None);
+}
+
+#[test]
+fn a_revocation_list_comes_from_a_file_else_from_the_host() {
+    let (dir, files, chip) = (TempDir::new().unwrap(), TempDir::new().unwrap(), chip());
+    let mut guest = guest(&dir, &chip, &Processor::default());
+    let list = |guest: &mut SnpPlatform<Processor, Kernel>| evidence(guest).unwrap().endorsements.crl;
+    assert_eq!(list(&mut guest), None);
+
+    let crl = 0x92f8_1bc3_5811_4d3d_97ff_d19f_88dc_67ea;
+    guest.directory.certificates = certificate_table(&[(VCEK, chip.vek()), (crl, b"of the host")]);
+    assert_eq!(list(&mut guest).as_deref(), Some(&b"of the host"[..]));
+
+    let path = files.path().join("crl.der");
+    guest.config.crl = Some(path.clone());
+    assert!(matches!(evidence(&mut guest), Err(SnpError::CertificateFile { .. })));
+    for contents in [&b"of a file"[..], b"replaced"] {
+        fs::write(&path, contents).unwrap();
+        assert_eq!(list(&mut guest).as_deref(), Some(contents));
+    }
+    fs::write(&path, vec![0; CRL_LEN + 1]).unwrap();
+    assert!(matches!(evidence(&mut guest), Err(SnpError::CertificateFile { .. })));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bus;
 mod connecting;
 mod counting;
 mod paravisor;
+mod provided;
 mod sealing;
 
 use vouchsafe_attestation::statement::{StatementPreimage, introduction};
