@@ -10,6 +10,19 @@
 //! 3. [`Replayed::measured_boot`] checks what every honest log has: separators and the boundary where firmware ends;
 //! 4. [`meaning`](Event::meaning) believes an event's data only if its digest is the hash of it.
 //!
+//! ```
+//! use vouchsafe_attestation::log::{EventLog, confirm};
+//! use vouchsafe_crypto::verify::HashAlgorithm;
+//!
+//! /// Whether Secure Boot was on, by a log and by values that a quote was verified for.
+//! fn secure_boot(log: &[u8], quoted: &[(u8, [u8; 32])]) -> Result<bool, Box<dyn std::error::Error>> {
+//!     let log = EventLog::parse(log)?;
+//!     let boot = confirm(&log, HashAlgorithm::Sha256, quoted.iter().copied())?.measured_boot()?;
+//!     Ok(boot.secure_boot().and_then(|shown| shown.enabled) == Some(true))
+//! }
+//! assert!(secure_boot(b"not a log", &[]).is_err());
+//! ```
+//!
 //! Nothing here does input or output, and nothing allocates more than [`EVENTS`] small records.
 
 mod after;

@@ -5,6 +5,20 @@
 //! Both forms that the kernel offers are read, `ascii_runtime_measurements` and (little-endian)
 //! `binary_runtime_measurements`, with the templates `ima`, `ima-ng` and `ima-sig`. Another template is carried along
 //! by its bytes in the binary form; in the text form it is refused, since its bytes cannot be known.
+//!
+//! ```
+//! use vouchsafe_attestation::log::ima::{ImaLog, check_files};
+//! use vouchsafe_crypto::verify::HashAlgorithm;
+//!
+//! /// Whether nothing ran but files on an ascending list, by a log and the quoted value of PCR 10.
+//! fn ran(log: &[u8], pcr_10: &[u8; 32], allowed: &[[u8; 32]]) -> Result<(), Box<dyn std::error::Error>> {
+//!     let confirmed = ImaLog::parse(log)?.confirm(HashAlgorithm::Sha256, pcr_10)?;
+//!     // No other PCR was quoted, so the boot aggregate is a file like any other.
+//!     check_files(&confirmed, allowed, |_| None)?;
+//!     Ok(())
+//! }
+//! assert!(ran(b"", &[0; 32], &[]).is_err());
+//! ```
 
 mod ascii;
 mod binary;
