@@ -6,6 +6,8 @@ use crate::bytes::Reader;
 /// Device path node of a file (UEFI 2.10, section 10.3.5.4): its type and sub-type, and the end of a path.
 const MEDIA_FILE_PATH: [u8; 2] = [4, 4];
 const END: u8 = 0x7f;
+/// Longest device path that is looked through for showing, in bytes.
+const SHOWN_LEN: usize = 4096;
 
 /// Where an image was loaded from, by the sender's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +29,10 @@ impl<'a> ImageLoad<'a> {
         Some(Self { image_len, device_path: at.take(path_len).ok()? })
     }
 
-    /// The file names in the device path, for showing; empty where there is none.
+    /// The file names in the device path, for showing; empty where there is none, or the path is very long.
     #[must_use]
     pub fn file_path(&self) -> String {
-        let mut at = Reader(self.device_path);
+        let mut at = Reader(if self.device_path.len() > SHOWN_LEN { &[] } else { self.device_path });
         let mut path = String::new();
         while let Ok([kind, sub_kind, len0, len1]) = at.array() {
             // The length counts its own four bytes, so the loop ends.

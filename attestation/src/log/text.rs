@@ -4,6 +4,8 @@ use vouchsafe_crypto::verify::HashAlgorithm;
 
 use super::event::Event;
 
+/// Longest text that is decoded, in bytes as logged; GRUB measures whole menus of some ten KiB.
+const TEXT_LEN: usize = 64 * 1024;
 /// Longest name of a section of a PE image, in bytes (PE Format, section table).
 const SECTION_NAME_LEN: usize = 8;
 
@@ -40,7 +42,7 @@ impl CoveredText {
 /// text is never guessed: of the bytes in the log a prefix or a NUL is left out, or the NUL put back that old versions
 /// of systemd-boot hash and do not log, and the rest must hash to the digest.
 pub(super) fn covered_text(event: &Event<'_>, bank: HashAlgorithm) -> Option<CoveredText> {
-    let digest = event.digest(bank)?;
+    let digest = event.digest(bank).filter(|_| event.data.len() <= TEXT_LEN)?;
     let is_hashed = |text: &[u8], nul: &[u8]| {
         bank.hash(&[text]).as_ref() == digest || bank.hash(&[text, nul]).as_ref() == digest
     };

@@ -2,6 +2,9 @@
 
 use crate::bytes::Reader;
 
+/// Most UTF-16 units of a name that are shown.
+const SHOWN_UNITS: usize = 256;
+
 /// A GUID as it stands in memory: its first three fields are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Guid(
@@ -67,11 +70,11 @@ impl<'a> UefiVariable<'a> {
             && name.encode_utf16().flat_map(u16::to_le_bytes).eq(self.name_utf16.iter().copied())
     }
 
-    /// The name, for showing.
+    /// The name, or the beginning of a very long one, for showing.
     #[must_use]
     pub fn name(&self) -> String {
         let (units, _) = self.name_utf16.as_chunks::<2>();
-        char::decode_utf16(units.iter().map(|unit| u16::from_le_bytes(*unit)))
+        char::decode_utf16(units.iter().take(SHOWN_UNITS).map(|unit| u16::from_le_bytes(*unit)))
             .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
             .collect()
     }

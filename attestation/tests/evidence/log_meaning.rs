@@ -231,3 +231,23 @@ fn the_databases_of_secure_boot_are_those_measured_before_the_separator() {
         assert_eq!(boot.secure_boot(), Some(expected));
     });
 }
+
+#[test]
+fn what_is_decoded_for_people_is_bounded() {
+    let line = |len: usize| {
+        let logged = ["kernel_cmdline: ", &"a".repeat(len), "\0"].concat();
+        text("a".repeat(len).as_bytes(), logged.as_bytes())
+    };
+    let most = 64 * 1024 - "kernel_cmdline: ".len() - 1;
+    assert!(line(most).is_some() && line(most + 1).is_none());
+    let data = variable(Guid::GLOBAL, &"a".repeat(1000), &[]);
+    assert_eq!(UefiVariable::parse(&data).unwrap().name().len(), 256);
+    let path = |len: usize| {
+        let node =
+            [&[4, 4][..], &u16::try_from(len).unwrap().to_le_bytes(), &utf16(&"a".repeat(len / 2 - 2))]
+                .concat();
+        let load = [&[0; 24][..], &(node.len() as u64).to_le_bytes(), &node].concat();
+        ImageLoad::parse(&load).unwrap().file_path().len()
+    };
+    assert_eq!((path(4096), path(4098)), (2046, 0));
+}
