@@ -17,12 +17,13 @@ use crate::commands::introduce::IntroduceArgs;
 use crate::commands::kv::KvCommand;
 use crate::commands::operator::OperatorCommand;
 use crate::commands::pin::PinCommand;
+use crate::commands::policy::PolicyCommand;
 use crate::commands::role::RoleCommand;
 use crate::commands::seen::VaultEvidenceCommand;
 use crate::commands::status::StatusArgs;
 use crate::commands::{
-    attestation_result, audit, collateral, completion, dev, init, introduce, kv, operator, pin, role, seal,
-    seen, status,
+    attestation_result, audit, collateral, completion, dev, init, introduce, kv, operator, pin, policy, role,
+    seal, seen, status,
 };
 use crate::context::Context;
 use crate::evidence::EvidenceCommand;
@@ -42,7 +43,8 @@ Examples:
     vouchsafe introduce --role billing --platform tpm
     vouchsafe kv get kv/billing/db
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 done and something expires ('collateral expiring').";
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 done and something expires ('collateral
+expiring') or somebody would lose access ('policy plan').";
 
 /// A secrets vault that is attested, and whose agents get secrets because their hardware vouches for them.
 #[derive(Debug, Parser)]
@@ -123,6 +125,13 @@ enum Command {
     /// What this directory knows of its vault
     #[command(subcommand, after_help = "Examples:\n  vouchsafe pin show > pin.toml")]
     Pin(PinCommand),
+    /// Try policy files on evidence before they are applied, and import reference values
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  vouchsafe policy explain billing.toml --role billing --evidence ./bundle\n  \
+        vouchsafe policy plan billing.toml"
+    )]
+    Policy(PolicyCommand),
     /// Load and look at policy
     #[command(
         subcommand,
@@ -227,6 +236,7 @@ async fn dispatch(cli: Cli) -> Result<Option<Output>> {
         Command::Kv(command) => kv::run(command, &context()?).await?,
         Command::Operator(command) => operator::run(command, &context()?)?,
         Command::Pin(command) => pin::run(command, &context()?)?,
+        Command::Policy(command) => policy::run(command, context).await?,
         Command::Role(command) => role::run(command, &context()?).await?,
         Command::Seal => seal::run(&context()?).await?,
         Command::Status(args) => status::run(args, &context()?).await?,

@@ -49,6 +49,11 @@ impl Problem {
         Self { exit: USAGE, ..Self::new("usage", message) }
     }
 
+    /// Exit code, where another one than usual says more.
+    pub(crate) fn exit(self, exit: u8) -> Self {
+        Self { exit, ..self }
+    }
+
     /// What to do.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
@@ -184,6 +189,10 @@ fn pin_failure(error: &PinError, told: impl Fn(&str, &str) -> Failure) -> Option
         PinError::Version { .. } => {
             Some(told("pin-version", "use the version of vouchsafe that wrote it, or a newer one"))
         }
+        PinError::Inexpressible => Some(told(
+            "pin-inexpressible",
+            "pin the vault's platform by what it shows, or keep these rules in your own program",
+        )),
         PinError::Unwritable(_) => Some(told("failed", "")),
     }
 }

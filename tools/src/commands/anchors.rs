@@ -57,6 +57,16 @@ fn parse(text: &str) -> Result<TpmAnchorArg, String> {
 }
 
 impl AnchorArgs {
+    /// Whether nothing is said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.anchors.is_empty() && self.simulated_root.is_none()
+    }
+
+    /// AMD's own roots alone.
+    pub(crate) fn amd_only() -> Anchors {
+        Anchors { amd: AmdAnchors::BuiltIn, tpm: Vec::new() }
+    }
+
     /// Reads the files.
     pub(crate) fn load(&self) -> Result<Anchors> {
         let amd = match &self.simulated_root {

@@ -11,6 +11,7 @@ pub(crate) mod introduce;
 pub(crate) mod kv;
 pub(crate) mod operator;
 pub(crate) mod pin;
+pub(crate) mod policy;
 pub(crate) mod role;
 pub(crate) mod seal;
 pub(crate) mod seen;
