@@ -9,7 +9,7 @@ mod missing;
 
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_protocol::anchors::SimulatedRoot;
-use vouchsafe_protocol::evidence::{Evidence, PcrValue, SnpEndorsements, TpmKeys};
+use vouchsafe_protocol::evidence::{Evidence, Logs, PcrValue, SnpEndorsements, TpmKeys};
 use vouchsafe_protocol::introduction::LogsWanted;
 
 use crate::logs::{Log, LogError, LogPaths};
@@ -60,10 +60,7 @@ pub fn from_tpm(machine: &mut TpmPlatform, request: Request<'_>) -> Result<Colle
     let mut evidence = machine.quote(statement, pcrs)?;
     let paths = machine.log_paths();
     // After quoting: see `LogPaths::read_ima`.
-    evidence.logs.boot = or_missing(boot_log(paths), &mut missing);
-    if ima {
-        evidence.logs.ima = or_missing(ima_log(paths, &evidence.pcrs), &mut missing);
-    }
+    evidence.logs = logs(paths, &evidence.pcrs, ima, &mut missing);
     let keys = match machine.tpm_keys() {
         Ok(keys) => keys,
         Err(PlatformError::Tpm(error @ TpmError::Keys(KeysError::NoEkCertificate))) => {
@@ -105,7 +102,7 @@ pub fn from_snp<Device: GuestDevice, Directory: ReportDirectory>(
 /// [`PlatformError`] when there is no report or no quote.
 pub fn from_snp_vtpm(
     machine: &mut SnpVtpmAttester,
-    logs: Option<&LogPaths>,
+    paths: Option<&LogPaths>,
     request: Request<'_>,
 ) -> Result<Collected, PlatformError> {
     let Request { statement, pcrs, ima } = request;
@@ -113,10 +110,7 @@ pub fn from_snp_vtpm(
     let mut missing = Vec::new();
     if let Evidence::SnpVtpm(evidence) = &mut evidence {
         missing = missing_endorsements(&evidence.endorsements);
-        evidence.logs.boot = or_missing(boot_log(logs), &mut missing);
-        if ima {
-            evidence.logs.ima = or_missing(ima_log(logs, &evidence.pcrs), &mut missing);
-        }
+        evidence.logs = logs(paths, &evidence.pcrs, ima, &mut missing);
     }
     Ok(Collected { evidence, keys: None, banks: Vec::new(), simulated_root: None, missing })
 }
@@ -141,16 +135,19 @@ fn missing_endorsements(endorsements: &SnpEndorsements) -> Vec<Missing> {
     parts.into_iter().filter(|(missing, _)| *missing).map(|(_, part)| Missing::not_given(part)).collect()
 }
 
-fn boot_log(paths: Option<&LogPaths>) -> Result<Vec<u8>, LogError> {
-    paths.ok_or_else(|| LogError::other_tpm(Log::Boot))?.read_boot()
-}
-
-fn ima_log(paths: Option<&LogPaths>, pcrs: &[PcrValue]) -> Result<Vec<u8>, LogError> {
-    paths.ok_or_else(|| LogError::other_tpm(Log::Ima))?.read_ima(pcrs)
-}
-
-fn or_missing(log: Result<Vec<u8>, LogError>, missing: &mut Vec<Missing>) -> Option<Vec<u8>> {
-    log.map_err(|error| missing.push(Missing::log(error))).ok()
+/// The logs that there are. A boot event log that does not lead to the quoted values is kept, and said to be so.
+fn logs(paths: Option<&LogPaths>, pcrs: &[PcrValue], ima: bool, missing: &mut Vec<Missing>) -> Logs {
+    let Some(paths) = paths else {
+        let wanted = [(true, Log::Boot), (ima, Log::Ima)].into_iter().filter(|(wanted, _)| *wanted);
+        missing.extend(wanted.map(|(_, log)| Missing::log(LogError::other_tpm(log))));
+        return Logs::default();
+    };
+    let boot = paths.read_boot().map_err(|error| missing.push(Missing::log(error))).ok();
+    if let Some(Err(error)) = boot.as_ref().map(|log| paths.check_boot(log, pcrs)) {
+        missing.push(Missing::replay(error));
+    }
+    let ima = ima.then(|| paths.read_ima(pcrs).map_err(|error| missing.push(Missing::log(error))).ok());
+    Logs { boot, ima: ima.flatten() }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use vouchsafe_attestation::log::ima::{ImaError, ImaLog, PCR_IMA};
-use vouchsafe_attestation::log::{EventLog, EventLogError};
+use vouchsafe_attestation::log::{EventLog, EventLogError, ReplayError, confirm};
 use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::evidence::{Logs, PcrValue};
 use vouchsafe_protocol::introduction::LogsWanted;
@@ -61,6 +61,18 @@ impl LogPaths {
         let bytes = read(&self.boot, EVENT_LOG_LEN).map_err(error)?;
         EventLog::parse(&bytes).map_err(|source| error(LogFault::Boot(source)))?;
         Ok(bytes)
+    }
+
+    /// Whether a boot event log leads to the SHA-256 values of a quote. The verifier decides; this is to say it early.
+    ///
+    /// # Errors
+    /// [`LogFault::BootReplay`], or that it is not a log.
+    pub fn check_boot(&self, log: &[u8], pcrs: &[PcrValue]) -> Result<(), LogError> {
+        let error = |fault| LogError { log: Log::Boot, path: self.boot.clone(), fault };
+        let log = EventLog::parse(log).map_err(|source| error(LogFault::Boot(source)))?;
+        let quoted = pcrs.iter().map(|pcr| (pcr.index, pcr.value));
+        let replayed = confirm(&log, HashAlgorithm::Sha256, quoted);
+        replayed.map(drop).map_err(|source| error(LogFault::BootReplay(source)))
     }
 
     /// IMA's log up to the entry that was the last when `pcrs`, the SHA-256 values of a quote, were quoted. To be read
@@ -130,7 +142,7 @@ impl fmt::Display for Log {
 
 /// A log that cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("no {log} from {path}")]
+#[error("the {log} {path} cannot be used")]
 pub struct LogError {
     /// Which.
     pub log: Log,
@@ -169,6 +181,9 @@ pub enum LogFault {
     /// Reading fails.
     #[error("it cannot be read")]
     Io(#[source] io::Error),
+    /// Its events lead to other values than the quoted ones.
+    #[error("its events do not lead to the quoted values")]
+    BootReplay(#[source] ReplayError),
     /// PCR 10 is not quoted, so that nothing vouches for IMA's log.
     #[error("PCR 10, which vouches for it, is not quoted")]
     NotQuoted,
@@ -202,6 +217,10 @@ impl LogFault {
             }
             Self::OtherTpm => "name the directory of its log with --logs",
             Self::Empty => "the firmware handed no log over to the kernel; look at its TPM settings",
+            Self::BootReplay(_) => {
+                "the log is of another TPM, or something extended PCRs without logging it; quote only PCRs that the log \
+                 explains"
+            }
             Self::Boot(_) | Self::Ima(_) | Self::Io(_) | Self::TooLong { .. } => "",
         }
     }

@@ -12,6 +12,8 @@ pub enum Part {
     Banks,
     /// Boot event log.
     BootLog,
+    /// Agreement of the boot event log with the quoted values.
+    BootReplay,
     /// Certificate of the TPM's endorsement key.
     EkCertificate,
     /// IMA's log.
@@ -62,6 +64,10 @@ impl Missing {
         Self { part: Part::Keys, cause: Some(cause) }
     }
 
+    pub(crate) fn replay(error: LogError) -> Self {
+        Self { part: Part::BootReplay, cause: Some(error.into()) }
+    }
+
     pub(crate) fn log(error: LogError) -> Self {
         let part = match error.log {
             Log::Boot => Part::BootLog,
@@ -74,7 +80,12 @@ impl Missing {
     #[must_use]
     pub fn weight(&self) -> Weight {
         match self.part {
-            Part::BootLog | Part::EkCertificate | Part::ImaLog | Part::Keys | Part::Vek => Weight::Needed,
+            Part::BootLog
+            | Part::BootReplay
+            | Part::EkCertificate
+            | Part::ImaLog
+            | Part::Keys
+            | Part::Vek => Weight::Needed,
             Part::Banks | Part::Intermediate | Part::RevocationList => Weight::Optional,
         }
     }
@@ -99,7 +110,7 @@ impl Missing {
                 "fetch it from AMD's key server and put it as crl.der into the directory given with --certificates, or \
                  let the verifier import it"
             }
-            (Part::Banks | Part::BootLog | Part::ImaLog | Part::Keys, _) => "",
+            (Part::Banks | Part::BootLog | Part::BootReplay | Part::ImaLog | Part::Keys, _) => "",
         }
     }
 }
@@ -109,6 +120,7 @@ impl fmt::Display for Part {
         f.write_str(match self {
             Self::Banks => "values of all PCR banks",
             Self::BootLog => "boot event log",
+            Self::BootReplay => "agreement of the boot event log with the quoted PCRs",
             Self::EkCertificate => "certificate of the endorsement key",
             Self::ImaLog => "IMA log",
             Self::Intermediate => "certificate of the VCEK's or VLEK's issuer",

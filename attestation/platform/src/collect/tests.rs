@@ -120,6 +120,16 @@ fn what_is_missing_does_not_keep_the_rest_from_being_collected() {
 }
 
 #[test]
+fn t7_a_boot_log_that_does_not_explain_the_quote_is_said_to_be_so() {
+    let machine = Booted::new();
+    machine.tpm.extend(4, [7; 32]).unwrap();
+    let (evidence, collected) = machine.collect(false);
+    assert_eq!(parts(&collected), [Part::BootReplay]);
+    assert!(evidence.logs.boot.is_some(), "it is kept, to be looked at");
+    assert_eq!(collected.missing[0].weight(), Weight::Needed);
+}
+
+#[test]
 fn an_agent_gives_exactly_the_logs_that_are_wanted_or_says_why_not() {
     let machine = Booted::new();
     let mut platform = TpmPlatform::open(machine.config()).unwrap();
@@ -139,6 +149,10 @@ fn an_agent_gives_exactly_the_logs_that_are_wanted_or_says_why_not() {
         panic!("{error:?}")
     };
     // A software TPM of its own has no log here.
+    let without = TpmConfig { logs: None, ..machine.config() };
+    let request = Request { statement: &statement, pcrs: &PCRS, ima: true };
+    let collected = from_tpm(&mut TpmPlatform::open(without).unwrap(), request).unwrap();
+    assert_eq!(parts(&collected), [Part::BootLog, Part::ImaLog]);
     let mut other = TpmPlatform::open(TpmConfig { logs: None, ..machine.config() }).unwrap();
     let error = other.evidence(&statement, &PCRS, LogsWanted { boot: true, ima: false }).unwrap_err();
     let PlatformError::Log(LogError { log: Log::Boot, fault: LogFault::OtherTpm, .. }) = error else {

@@ -117,7 +117,7 @@ fn every_way_to_have_no_log_has_its_own_reason() {
     assert!(matches!(ima(&vec![0; IMA_LOG_LEN + 1]).fault, LogFault::TooLong { limit: IMA_LOG_LEN }));
     let error = ima(b"");
     assert!(matches!(error.fault, LogFault::Empty));
-    assert_eq!(error.to_string(), format!("no IMA log from {}", paths.ima.display()));
+    assert_eq!(error.to_string(), format!("the IMA log {} cannot be used", paths.ima.display()));
     fs::remove_file(&paths.ima).unwrap();
     let error = paths.read_ima(&[pcr10(&digests())]).unwrap_err();
     assert!(matches!(error.fault, LogFault::Absent), "{error:?}");

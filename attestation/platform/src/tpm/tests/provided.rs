@@ -50,6 +50,8 @@ fn a_key_is_made_again_from_the_template_that_the_cloud_left() {
     tpm.provision(0x01C1_0002, &[&CERTIFICATE[..], &[0; 700]].concat()).unwrap();
     let keys = quotes_with_its_key(&tpm);
     assert_eq!(quotes_with_its_key(&tpm), keys, "the same key each time");
+    let if_any = TpmConfig { ak: AkSource::ProvidedIfAny, ..config(&tpm) };
+    assert_eq!(TpmPlatform::open(if_any).unwrap().tpm_keys().unwrap().unwrap(), keys);
     // A key of its own is another one.
     assert_ne!(platform(&tpm).tpm_keys().unwrap().unwrap().ak_public, keys.ak_public);
 }
@@ -79,6 +81,9 @@ fn without_a_certified_key_nothing_is_made_up() {
     assert!(!machine.has_provided_key().unwrap());
     let error = machine.tpm_keys().unwrap_err();
     assert!(matches!(error, PlatformError::Tpm(TpmError::Keys(KeysError::NoProvidedKey))), "{error:?}");
+    let if_any = TpmConfig { ak: AkSource::ProvidedIfAny, ..config(&tpm) };
+    let keys = TpmPlatform::open(if_any).unwrap().tpm_keys().unwrap().unwrap();
+    assert!(matches!(keys.proof, AkProof::Credential { .. }), "one of its own, then");
     // A certificate alone is of no key.
     tpm.provision(0x01C1_0002, &CERTIFICATE).unwrap();
     let error = machine.tpm_keys().unwrap_err();
