@@ -12,12 +12,15 @@ mod quote;
 mod snp;
 mod statement;
 
+use std::cell::Cell;
+
 use vouchsafe_attestation::TrustAnchors;
+use vouchsafe_protocol::policy::Accept;
 
 use crate::policy::CasePolicy;
 use crate::schema::{Case, Files};
 use crate::suite::Suite;
-use crate::verdict::{Run, Stop, Verdict};
+use crate::verdict::{Run, Shown, Stop, Verdict};
 
 /// Kinds that are verified.
 pub const KINDS: [&str; 14] = [
@@ -42,6 +45,8 @@ pub const KINDS: [&str; 14] = [
 pub struct Runner<'a> {
     suite: &'a Suite,
     anchors: Run<TrustAnchors>,
+    /// Whether cases may choose among the anchors: those of their document, never those of a caller.
+    chosen_by_case: bool,
 }
 
 /// One case while it is looked at.
@@ -51,6 +56,10 @@ pub(crate) struct Running<'a> {
     pub(crate) files: &'a Files,
     pub(crate) policy: CasePolicy,
     pub(crate) anchors: &'a TrustAnchors,
+    /// Rules instead of the case's policy.
+    pub(crate) rules: Option<&'a [Accept]>,
+    /// Index of the rule that accepted, once one has.
+    pub(crate) accepted_by: Cell<Option<usize>>,
 }
 
 /// The verdict on one case of a suite. [`Runner`] is faster for many.
@@ -63,7 +72,13 @@ impl<'a> Runner<'a> {
     /// Reads the anchors of a suite. Those that cannot be used refuse each case that needs them.
     #[must_use]
     pub fn new(suite: &'a Suite) -> Self {
-        Self { suite, anchors: anchors::of(suite, None) }
+        Self { suite, anchors: anchors::of(suite, None), chosen_by_case: true }
+    }
+
+    /// Takes anchors of the caller's instead: for a bundle, which somebody sent and which must not name its own roots.
+    #[must_use]
+    pub fn with_anchors(suite: &'a Suite, anchors: TrustAnchors) -> Self {
+        Self { suite, anchors: Ok(anchors), chosen_by_case: false }
     }
 
     /// The verdict on a case, with its files as the suite has them.
@@ -75,22 +90,29 @@ impl<'a> Runner<'a> {
     /// The verdict on a case with other files: those of a mutation.
     #[must_use]
     pub fn run_with(&self, case: &Case, files: &Files) -> Verdict {
-        self.try_run(case, files).into()
+        self.try_run(case, files, None).into()
     }
 
-    fn try_run(&self, case: &Case, files: &Files) -> Run {
+    /// The verdict by rules of a role instead of the case's policy; any one suffices.
+    #[must_use]
+    pub fn run_by_rules(&self, case: &Case, files: &Files, rules: &[Accept]) -> Verdict {
+        self.try_run(case, files, Some(rules)).into()
+    }
+
+    fn try_run(&self, case: &Case, files: &Files, rules: Option<&[Accept]>) -> Run<Shown> {
         let policy = CasePolicy::read(case.policy.as_ref())?;
         let own;
         let anchors = match (&case.anchors, &self.anchors) {
-            (Some(names), _) => {
+            (Some(names), _) if self.chosen_by_case => {
                 own = anchors::of(self.suite, Some(names))?;
                 &own
             }
-            (None, Ok(anchors)) => anchors,
-            (None, Err(stop)) => return Err(stop.clone()),
+            (_, Ok(anchors)) => anchors,
+            (_, Err(stop)) => return Err(stop.clone()),
         };
-        let running = Running { suite: self.suite, case, files, policy, anchors };
-        match case.kind.as_str() {
+        let accepted_by = Cell::new(None);
+        let running = Running { suite: self.suite, case, files, policy, anchors, rules, accepted_by };
+        let claims = match case.kind.as_str() {
             "ak-chain" => chain::attestation(&running),
             "azure-snp" => azure::check(&running),
             "crl" => snp::check_crl(&running),
@@ -106,6 +128,12 @@ impl<'a> Runner<'a> {
             "tpm-quote" => quote::check(&running),
             "vek-chain" => snp::check_vek_chain(&running),
             kind => Err(Stop::not_supported(format!("kind '{kind}' is not verified in this version"))),
+        }?;
+        match (rules, running.accepted_by.get()) {
+            (Some(_), None) => Err(Stop::not_supported(
+                "rules of a role are for evidence over a statement, or for reports; this is neither",
+            )),
+            (_, rule) => Ok(Shown { rule, claims }),
         }
     }
 }

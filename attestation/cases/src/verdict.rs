@@ -12,6 +12,9 @@ use vouchsafe_attestation::AppraisalError;
 pub enum Verdict {
     /// Everything held.
     Valid {
+        /// Index of the rule that accepted, where rules were applied.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rule: Option<usize>,
         /// What was shown.
         claims: serde_json::Value,
     },
@@ -84,10 +87,17 @@ impl Stop {
 /// A run: claims, or why not.
 pub(crate) type Run<T = serde_json::Value> = Result<T, Stop>;
 
-impl From<Run> for Verdict {
-    fn from(run: Run) -> Self {
+/// What was shown, and to which rule.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) rule: Option<usize>,
+    pub(crate) claims: serde_json::Value,
+}
+
+impl From<Run<Shown>> for Verdict {
+    fn from(run: Run<Shown>) -> Self {
         match run {
-            Ok(claims) => Self::Valid { claims },
+            Ok(Shown { rule, claims }) => Self::Valid { rule, claims },
             Err(Stop::Refused(refusal)) => Self::Invalid(refusal),
             Err(Stop::NotSupported(reason)) => Self::NotSupported { reason },
         }

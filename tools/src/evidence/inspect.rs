@@ -1,25 +1,51 @@
-//! `evidence inspect`: tells what a file is from its bytes, and shows it field by field.
+//! `evidence inspect`: which machine it is, what is old, what is missing, and then every field. Tells what a file is
+//! from its bytes; verifies nothing.
 
+mod findings;
 mod structures;
 
 use std::io::Write;
+use std::path::Path;
 
-use anyhow::bail;
+use anyhow::Context;
 use serde_json::{Map, Value, json};
+use vouchsafe_attestation::azure::HclReport;
+use vouchsafe_attestation::log::EventLog;
+use vouchsafe_attestation::log::ima::ImaLog;
+use vouchsafe_attestation::snp::crl::{CrlError, RevocationList};
 use vouchsafe_attestation::snp::report::{REPORT_LEN, Report};
+use vouchsafe_attestation::snp::roots::AmdRoots;
 use vouchsafe_attestation::tpm::attest::Quote;
 use vouchsafe_attestation::tpm::public::Public;
 use vouchsafe_attestation::tpm::signature::QuoteSignature;
 use vouchsafe_attestation::x509::Certificate;
+use vouchsafe_evidence::Bundle;
+use vouchsafe_evidence::pem::to_der;
+use vouchsafe_protocol::anchors::AmdAnchors;
 
-use super::{event_log, pem};
+use self::findings::Findings;
+use super::{read_file, time_or_now, unusable};
+use crate::failure::Problem;
 
-/// What a file says.
-#[derive(Debug)]
+/// What a file is.
+pub(super) enum Piece {
+    Certificate(Box<Certificate>),
+    Crl,
+    EventLog,
+    Hcl,
+    ImaLog,
+    Public(Box<Public>),
+    Quote(Box<Quote>),
+    Report(Box<Report>),
+    Signature(Box<QuoteSignature>),
+}
+
+/// What a file, or the files of a bundle, say.
 pub(super) struct Shown {
     /// What it is.
-    pub(super) kind: &'static str,
-    pub(super) fields: Vec<Field>,
+    kind: String,
+    findings: Findings,
+    fields: Vec<Field>,
 }
 
 /// One field: a text, or more fields.
@@ -50,57 +76,156 @@ fn group(name: impl Into<String>, fields: Vec<Field>) -> Field {
     Field { name: name.into(), content: Content::Fields(fields) }
 }
 
-/// Tells what `file` is and reads it.
+/// Shows a file, or the directory of a bundle. Ages are judged at `at` (RFC 3339), or now.
+///
+/// # Errors
+/// It cannot be read, or is none of the known things.
+pub(super) fn inspect(path: &Path, at: Option<&str>) -> anyhow::Result<Shown> {
+    let now = time_or_now(at)?;
+    if path.is_dir() {
+        return of_bundle(&Bundle::read(path).map_err(|error| unusable(&error))?, now);
+    }
+    of_file(&read_file(path)?, now).with_context(|| format!("cannot show {}", path.display()))
+}
+
+/// Shows one file.
 ///
 /// # Errors
 /// It is none of the known things, or a broken one.
-pub(super) fn inspect(file: &[u8]) -> anyhow::Result<Shown> {
+pub(super) fn of_file(file: &[u8], now: i64) -> anyhow::Result<Shown> {
+    let found = piece(file)?;
+    let mut findings = Findings::new(now)?;
+    findings.of(&found, file);
+    Ok(Shown { kind: found.name().to_owned(), findings, fields: found.fields(file) })
+}
+
+/// Shows a bundle: what its files say together, and each.
+fn of_bundle(bundle: &Bundle, now: i64) -> anyhow::Result<Shown> {
+    let Bundle { case, files } = bundle;
+    let mut findings = Findings::new(now)?;
+    let mut fields = Vec::new();
+    for (part, file) in files {
+        match piece(file) {
+            Ok(found) => {
+                findings.of(&found, file);
+                let mut inner = vec![text("is", found.name())];
+                inner.extend(found.fields(file));
+                fields.push(group(part, inner));
+            }
+            Err(_) if part == "pcrs" => fields.push(text(part, String::from_utf8_lossy(file).trim())),
+            Err(error) => fields.push(text(part, format!("cannot be shown: {error:#}"))),
+        }
+    }
+    findings.of_bundle(case, files);
+    Ok(Shown { kind: format!("bundle of kind {} with {} files", case.kind, files.len()), findings, fields })
+}
+
+/// Tells what a file is.
+///
+/// # Errors
+/// It is none of the known things, or a broken one.
+pub(super) fn piece(file: &[u8]) -> anyhow::Result<Piece> {
     if file.starts_with(b"\xffTCG") {
-        let fields = structures::quote(&Quote::parse(file)?);
-        return Ok(Shown { kind: "TPM quote (TPMS_ATTEST)", fields });
+        return Ok(Piece::Quote(Box::new(Quote::parse(file)?)));
     }
     if file.len() == REPORT_LEN {
-        let fields = structures::report(&Report::parse(file)?);
-        return Ok(Shown { kind: "SEV-SNP attestation report", fields });
+        return Ok(Piece::Report(Box::new(Report::parse(file)?)));
     }
-    if let Ok(certificate) = pem::to_der(file).and_then(|der| Ok(Certificate::parse(&der)?)) {
-        return Ok(Shown { kind: "X.509 certificate", fields: structures::certificate(&certificate) });
+    if file.starts_with(b"HCLA") {
+        HclReport::parse(file)?;
+        return Ok(Piece::Hcl);
+    }
+    if let Ok(der) = to_der(file) {
+        if let Ok(certificate) = Certificate::parse(&der) {
+            return Ok(Piece::Certificate(Box::new(certificate)));
+        }
+        if is_crl(&der)? {
+            return Ok(Piece::Crl);
+        }
     }
     if let Ok(signature) = QuoteSignature::parse(file) {
-        return Ok(Shown {
-            kind: "TPM signature (TPMT_SIGNATURE)",
-            fields: structures::signature(&signature),
-        });
+        return Ok(Piece::Signature(Box::new(signature)));
     }
     if let Ok(public) = Public::parse(file) {
-        return Ok(Shown {
-            kind: "TPM public area (TPMT_PUBLIC)",
-            fields: structures::public(&public, file),
-        });
+        return Ok(Piece::Public(Box::new(public)));
     }
-    match event_log::parse(file) {
-        Ok(log) => Ok(Shown { kind: "boot event log", fields: structures::event_log(&log) }),
-        Err(error) if file.len() > 64 && file.starts_with(&[0; 4]) => Err(error),
-        Err(_) => bail!(
-            "it is no SEV-SNP report (those have {REPORT_LEN} bytes), TPM quote, signature or public area, \
-             certificate or boot event log"
-        ),
+    if ImaLog::parse(file).is_ok() {
+        return Ok(Piece::ImaLog);
+    }
+    match EventLog::parse(file) {
+        Ok(_) => Ok(Piece::EventLog),
+        Err(error) if file.len() > 64 && file.starts_with(&[0; 4]) => Err(error.into()),
+        Err(_) => {
+            let what = format!(
+                "it is no SEV-SNP report (those have {REPORT_LEN} bytes), HCL report, TPM quote, signature or public \
+                 area, certificate, revocation list, boot event log or IMA log"
+            );
+            Err(Problem::usage(what).into())
+        }
+    }
+}
+
+/// A revocation list of AMD's form, whoever signed it.
+fn is_crl(der: &[u8]) -> anyhow::Result<bool> {
+    let roots = AmdRoots::new(&AmdAnchors::BuiltIn)?;
+    Ok(!matches!(RevocationList::verify_any(der, &roots), Err(CrlError::Malformed)))
+}
+
+impl Piece {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Certificate(_) => "X.509 certificate",
+            Self::Crl => "certificate revocation list",
+            Self::EventLog => "boot event log",
+            Self::Hcl => "HCL report of a paravisor",
+            Self::ImaLog => "IMA log",
+            Self::Public(_) => "TPM public area (TPMT_PUBLIC)",
+            Self::Quote(_) => "TPM quote (TPMS_ATTEST)",
+            Self::Report(_) => "SEV-SNP attestation report",
+            Self::Signature(_) => "TPM signature (TPMT_SIGNATURE)",
+        }
+    }
+
+    fn fields(&self, file: &[u8]) -> Vec<Field> {
+        match self {
+            Self::Certificate(certificate) => structures::certificate(certificate),
+            Self::Crl => structures::crl(file),
+            Self::EventLog => structures::event_log(file),
+            Self::Hcl => structures::hcl(file),
+            Self::ImaLog => structures::ima_log(file),
+            Self::Public(public) => structures::public(public, file),
+            Self::Quote(quote) => structures::quote(quote),
+            Self::Report(report) => structures::report(report),
+            Self::Signature(signature) => structures::signature(signature),
+        }
     }
 }
 
 impl Shown {
-    /// As text, one field a line.
+    /// As text: what it is and says of the machine, then one field a line.
     ///
     /// # Errors
     /// Those of `out`.
     pub(super) fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        writeln!(out, "{}", self.kind)?;
-        write_fields(&self.fields, 1, out)
+        let Self { kind, findings: Findings { machine, old, missing, .. }, fields } = self;
+        writeln!(out, "{kind}")?;
+        for (title, lines) in [("machine", machine), ("old", old), ("missing", missing)] {
+            if lines.is_empty() {
+                continue;
+            }
+            writeln!(out, "{title}")?;
+            for line in lines {
+                writeln!(out, "  {line}")?;
+            }
+        }
+        writeln!(out, "fields")?;
+        write_fields(fields, 1, out)
     }
 
     /// As JSON; a name that occurs again gets a number.
     pub(super) fn to_json(&self) -> Value {
-        json!({ "kind": self.kind, "fields": fields_to_json(&self.fields) })
+        let Self { kind, findings: Findings { machine, old, missing, .. }, fields } = self;
+        json!({ "kind": kind, "machine": machine, "old": old, "missing": missing, "fields": fields_to_json(fields) })
     }
 }
 

@@ -1,8 +1,10 @@
-//! Against real evidence, which is not part of the repository: skipped loudly where it is missing.
+//! The command line over cases: real evidence (skipped loudly where it is missing), the corpus, snapshots for people.
 
 use std::path::PathBuf;
 
-use super::check::check_dir;
+use serde_json::Value;
+use vouchsafe_evidence::{Bundle, Case, Expect, Suite, corpus};
+
 use super::*;
 
 /// The directory of evidence: `VOUCHSAFE_EVIDENCE`, or beside the repository.
@@ -16,33 +18,63 @@ fn evidence() -> Option<PathBuf> {
     None
 }
 
-#[test]
-fn every_supported_case_and_mutation_agrees() {
-    let Some(dir) = evidence() else { return };
-    let outcome = check_dir(&dir).unwrap();
-    let differing: Vec<_> =
-        outcome.results.iter().filter(|line| line.result == check::Agreement::Differs).collect();
-    assert!(differing.is_empty(), "{differing:#?}");
-    assert!(outcome.summary.agreed > 100, "{:?}", outcome.summary);
-    // What this version does not verify is never passed.
-    let supported =
-        ["snp-report", "snp-parse", "vek-chain", "tpm-quote", "quote-parse", "ak-chain", "ek-chain"];
-    for line in &outcome.results {
-        if !supported.contains(&line.kind.as_str()) {
-            assert_eq!(line.result, check::Agreement::NotSupported, "{}", line.name);
-        }
-    }
+fn run(command: EvidenceCommand, json: bool) -> anyhow::Result<(u8, String)> {
+    let mut out = Vec::new();
+    let code = command.run(json, &mut out)?;
+    Ok((code, String::from_utf8(out).unwrap()))
+}
+
+fn inspect_text(path: PathBuf) -> String {
+    run(EvidenceCommand::Inspect { path, at: Some("2026-01-01T00:00:00Z".to_owned()) }, false).unwrap().1
+}
+
+#[derive(clap::Parser)]
+struct Wrap {
+    #[command(flatten)]
+    args: VerifyArgs,
+}
+
+fn verify_args(path: PathBuf) -> VerifyArgs {
+    verify_args_with(path, &[])
+}
+
+fn verify_args_with(path: PathBuf, flags: &[&str]) -> VerifyArgs {
+    let given = [&["verify", path.to_str().unwrap()], flags].concat();
+    <Wrap as clap::Parser>::parse_from(given).args
+}
+
+/// A case of the corpus as a bundle in a directory.
+fn bundle(name: &str) -> tempfile::TempDir {
+    bundle_of(&corpus::generate(1).unwrap(), name)
+}
+
+fn bundle_of(suite: &Suite, name: &str) -> tempfile::TempDir {
+    let case = suite.document.cases.iter().find(|case| case.name == name).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    Bundle { case: case.clone(), files: suite.files_of(case) }.write(dir.path()).unwrap();
+    dir
 }
 
 #[test]
-fn every_file_can_be_shown_or_is_refused_with_a_reason() {
+fn real_evidence_agrees_and_nothing_is_unsupported() {
+    let Some(dir) = evidence() else { return };
+    let (code, out) = run(EvidenceCommand::Check { cases: dir.clone() }, false).unwrap();
+    assert_eq!(code, 0, "{out}");
+    assert!(out.ends_with("agree, 0 differ, 0 not supported\n"), "{}", out.lines().last().unwrap());
+    let (_, json) = run(EvidenceCommand::Check { cases: dir }, true).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["summary"]["different"], 0);
+    assert_eq!(json["results"][0]["result"], "agrees");
+}
+
+#[test]
+fn every_file_of_real_evidence_can_be_shown_or_is_refused_with_a_reason() {
     let Some(dir) = evidence() else { return };
     let mut shown = 0;
-    for part in ["snp", "tpm", "cert", "amd", "log"] {
+    for part in ["snp", "tpm", "cert", "amd", "log", "azure", "ima"] {
         for entry in std::fs::read_dir(dir.join(part)).unwrap() {
             let path = entry.unwrap().path();
-            let file = read_file(&path).unwrap();
-            if let Ok(structure) = inspect::inspect(&file) {
+            if let Ok(structure) = inspect::inspect(&path, None) {
                 let mut text = Vec::new();
                 structure.write(&mut text).unwrap();
                 assert!(text.len() > 50, "{}", path.display());
@@ -51,7 +83,7 @@ fn every_file_can_be_shown_or_is_refused_with_a_reason() {
             }
         }
     }
-    assert!(shown > 40, "{shown}");
+    assert!(shown > 60, "{shown}");
 }
 
 #[test]
@@ -60,62 +92,103 @@ fn s16_t8_no_prefix_of_any_file_makes_inspect_panic() {
     for name in [
         "snp/genoa-v5-oak.bin",
         "snp/genoa-v5-oak-vcek.der",
+        "amd/genoa.crl",
+        "azure/milan-v3-azure-coco-v1-hcl.bin",
+        "ima/ima-ng-sha256.txt",
         "tpm/gce-cos-85-nonce9009-sha256-quote.msg",
         "log/short-no-action.bin",
         "log/keylime-bogus.bin",
     ] {
         let file = read_file(&dir.join(name)).unwrap();
-        for len in 0..file.len() {
+        let step = 1 + file.len() / 2000;
+        for len in (0..file.len()).step_by(step) {
             // Whether a prefix happens to be something is not the point here.
-            drop(inspect::inspect(&file[..len]));
+            drop(inspect::of_file(&file[..len], 0));
         }
     }
+}
+
+#[test]
+fn the_corpus_is_written_read_and_agreed_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let command = EvidenceCommand::Corpus { dir: dir.path().to_owned(), seed: 7 };
+    let (code, out) = run(command, true).unwrap();
+    let said: Value = serde_json::from_str(&out).unwrap();
+    let total = said["cases"]["to_accept"].as_u64().unwrap() + said["cases"]["to_refuse"].as_u64().unwrap();
+    assert_eq!(code, 0);
+    assert!(total >= 400, "{said}");
+    assert_eq!(Suite::read(dir.path()).unwrap(), corpus::generate(7).unwrap());
+    let readme = std::fs::read_to_string(dir.path().join("README.md")).unwrap();
+    assert!(readme.contains("cases.json") && readme.contains("snp.policy.debug"));
+    let (code, out) = run(EvidenceCommand::Check { cases: dir.path().to_owned() }, false).unwrap();
+    assert_eq!(code, 0);
+    assert!(
+        out.contains(&format!("{total} agree, 0 differ, 0 not supported")),
+        "{}",
+        out.lines().last().unwrap()
+    );
 }
 
 fn one_case(
     files: &[(&str, &[u8])],
     case: &str,
     mutations: &str,
-) -> (tempfile::TempDir, anyhow::Result<u8>, String) {
+) -> (tempfile::TempDir, anyhow::Result<(u8, String)>) {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         std::fs::write(dir.path().join(name), bytes).unwrap();
     }
     let document = format!(r#"{{"schema": 1, "split": "x", "cases": [{case}], "mutations": [{mutations}]}}"#);
     std::fs::write(dir.path().join("cases.json"), document).unwrap();
-    let mut out = Vec::new();
-    let result = EvidenceCommand::Check { cases: dir.path().to_owned() }.run(false, &mut out);
-    (dir, result, String::from_utf8(out).unwrap())
+    let result = run(EvidenceCommand::Check { cases: dir.path().to_owned() }, false);
+    (dir, result)
 }
 
 #[test]
 fn an_unknown_kind_is_not_supported_and_never_passed() {
     let case = r#"{"name": "a", "kind": "tdx-quote", "files": {}, "expect": "valid", "reason": ""}"#;
-    let (_dir, code, out) = one_case(&[], case, "");
-    assert_eq!(code.unwrap(), 0);
+    let (_dir, result) = one_case(&[], case, "");
+    let (code, out) = result.unwrap();
+    assert_eq!(code, 0);
     assert!(out.contains("0 agree, 0 differ, 1 not supported"), "{out}");
 }
 
 #[test]
 fn a_verdict_that_differs_makes_the_exit_code_1() {
     let case = r#"{"name": "a", "kind": "snp-parse", "files": {"report": "r"}, "expect": "valid"}"#;
-    let (_dir, code, out) = one_case(&[("r", &[0; 1184])], case, "");
-    assert_eq!(code.unwrap(), 1);
+    let (_dir, result) = one_case(&[("r", &[0; 1184])], case, "");
+    let (code, out) = result.unwrap();
+    assert_eq!(code, 1);
     assert!(out.contains("DIFFERS") && out.contains("unknown version 0"), "{out}");
+}
+
+#[test]
+fn a_refusal_by_another_rule_makes_the_exit_code_1() {
+    let case = |code: &str| {
+        format!(
+            r#"{{"name": "a", "kind": "snp-parse", "files": {{"report": "r"}}, "expect": "invalid", "code": "{code}"}}"#
+        )
+    };
+    let (_dir, result) = one_case(&[("r", &[0; 1184])], &case("snp.report.length"), "");
+    let (code, out) = result.unwrap();
+    assert_eq!(code, 1);
+    assert!(out.contains("(expected invalid: snp.report.length)"), "{out}");
+    let (_dir, result) = one_case(&[("r", &[0; 1184])], &case("snp.report.version"), "");
+    assert_eq!(result.unwrap().0, 0);
 }
 
 #[test]
 fn a_policy_with_an_unknown_key_is_not_ignored() {
     let case = r#"{"name": "a", "kind": "snp-report", "files": {}, "expect": "invalid",
         "at": "2025-01-01T00:00:00Z", "policy": {"allow_everything": true}}"#;
-    let (_dir, _code, out) = one_case(&[], case, "");
-    assert!(out.contains("0 agree, 0 differ, 1 not supported"), "{out}");
+    let (_dir, result) = one_case(&[], case, "");
+    assert!(result.unwrap().1.contains("0 agree, 0 differ, 1 not supported"));
 }
 
 #[test]
 fn a_file_outside_the_directory_is_refused() {
     let case = r#"{"name": "a", "kind": "snp-parse", "files": {"report": "../r"}, "expect": "invalid"}"#;
-    let (_dir, result, _out) = one_case(&[], case, "");
+    let (_dir, result) = one_case(&[], case, "");
     assert!(result.unwrap_err().to_string().contains("outside"));
 }
 
@@ -124,6 +197,168 @@ fn a_mutation_that_does_not_apply_is_an_error() {
     let case = r#"{"name": "a", "kind": "snp-parse", "files": {"report": "r"}, "expect": "invalid"}"#;
     let mutation = r#"{"name": "m", "base": "a", "file": "report", "op": "xor", "offset": 9, "value": "01",
         "expect": "invalid"}"#;
-    let (_dir, result, _out) = one_case(&[("r", b"short")], case, mutation);
+    let (_dir, result) = one_case(&[("r", b"short")], case, mutation);
     assert!(format!("{:#}", result.unwrap_err()).contains("behind the end"));
+}
+
+#[test]
+fn verify_accepts_a_good_bundle_and_names_the_rule_of_a_bad_one() {
+    let suite = corpus::generate(1).unwrap();
+    let good = bundle_of(&suite, "t10-good-ecdsa-p256");
+    let root = good.path().join("root.der");
+    let anchors = suite.document.tpm_anchors.as_ref().unwrap();
+    std::fs::write(&root, &suite.files[&anchors["maker"].certificates[0]]).unwrap();
+    let anchor = format!("maker={},hardware", root.display());
+    let args = verify_args_with(good.path().to_owned(), &["--anchor", &anchor]);
+    let (code, out) = run(EvidenceCommand::Verify(args), true).unwrap();
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &said["accepted"]), (0, &true.into()), "{said}");
+    assert_eq!(said["claims"]["clock"]["reset_count"], 5);
+    // Without the flag nobody vouches for the TPM.
+    let (code, out) = run(EvidenceCommand::Verify(verify_args(good.path().to_owned())), true).unwrap();
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &said["rule"]), (1, &"tpm.ek.chain".into()), "{said}");
+    let bad = bundle_of(&suite, "s6-debug-by-default");
+    let (code, out) = run(EvidenceCommand::Verify(verify_args(bad.path().to_owned())), true).unwrap();
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &said["accepted"], &said["rule"]), (1, &false.into(), &"snp.policy.debug".into()));
+}
+
+#[test]
+fn s2_verify_never_takes_roots_from_a_bundle() {
+    let suite = corpus::generate(1).unwrap();
+    let case = suite.document.cases.iter().find(|case| case.name == "s15-good-genoa-version-5").unwrap();
+    let mut alone = suite.clone();
+    alone.document.cases = vec![case.clone()];
+    let dir = tempfile::tempdir().unwrap();
+    alone.write(dir.path()).unwrap();
+    // As a suite, whose reader chose it, the document's roots hold; as a bundle they do not.
+    assert_eq!(run(EvidenceCommand::Check { cases: dir.path().to_owned() }, false).unwrap().0, 0);
+    let (code, out) = run(EvidenceCommand::Verify(verify_args(dir.path().to_owned())), true).unwrap();
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &said["rule"]), (1, &"snp.chain.unknown-issuer".into()), "{said}");
+}
+
+#[test]
+fn verify_of_what_cannot_be_read_is_wrong_usage() {
+    for path in ["/nonexistent", "/dev/null"] {
+        let error = run(EvidenceCommand::Verify(verify_args(PathBuf::from(path))), false).unwrap_err();
+        assert_eq!(crate::failure::Failure::of(&error).exit, 2, "{error:#}");
+    }
+}
+
+#[test]
+fn verify_judges_real_evidence_by_a_role() {
+    let Some(dir) = evidence() else { return };
+    let suite = Suite::read(&dir).unwrap();
+    let bundle = bundle_of(&suite, "genoa-v5-oak");
+    let case: &Case = suite.document.cases.iter().find(|case| case.name == "genoa-v5-oak").unwrap();
+    let measurement = case.facts.as_ref().unwrap()["measurement"].as_str().unwrap().to_owned();
+    let policy = |digest: &str| {
+        format!(
+            "[role.r]\nspiffe_path = '/r'\nevidence_max_age = '1h'\nidentity_ttl = '1h'\n[[role.r.accept]]\n\
+             kind = 'snp'\nproducts = ['genoa']\nmeasurement = {{ digests = ['{digest}'] }}\ntcb_floor = 'low'\n\
+             chip = 'any-chip'\nrevocation = 'unchecked'\nplatform_info = {{ alias_check_complete = 'any' }}\n\
+             [tcb_floor.low]\ndate = '2024-01-01'\nbulletin = ['none']\n\
+             genoa = {{ boot_loader = 0, tee = 0, snp = 0, microcode = 0 }}\n"
+        )
+    };
+    let verify = |digest: &str| {
+        let file = bundle.path().join("role.toml");
+        std::fs::write(&file, policy(digest)).unwrap();
+        let flags = ["--policy", file.to_str().unwrap(), "--role", "r"];
+        let args = verify_args_with(bundle.path().to_owned(), &flags);
+        run(EvidenceCommand::Verify(args), true)
+            .map(|(code, out)| (code, serde_json::from_str::<Value>(&out).unwrap()))
+    };
+    let (code, said) = verify(&measurement).unwrap();
+    assert_eq!((code, &said["rule"]), (0, &"r.accept[0]".into()), "{said}");
+    let (code, said) = verify(&"00".repeat(48)).unwrap();
+    assert_eq!((code, &said["rule"]), (1, &"snp.measurement".into()), "{said}");
+}
+
+#[test]
+fn a_launch_is_measured_and_its_id_block_printed() {
+    let Some(dir) = evidence() else { return };
+    // The suffix alone is a volume of one page: enough to see that every argument arrives.
+    let args = |append: &str| SnpArgs {
+        ovmf: dir.join("launch/ovmf-amdsev-suffix.bin"),
+        kernel: Some("/dev/null".into()),
+        initrd: None,
+        append: Some(append.to_owned()),
+        vcpus: 1,
+        vcpu_type: "EPYC-v4".to_owned(),
+        guest_features: 0x21,
+        vmm: "qemu".to_owned(),
+        id_block: true,
+        family_id: Some("01".repeat(16)),
+        image_id: None,
+        guest_svn: 3,
+        policy: 0x3_0000,
+        id_key: None,
+        author_key: None,
+    };
+    let measure = |args| run(EvidenceCommand::Measure(MeasureCommand::Snp(args)), true);
+    let said = |append: &str| serde_json::from_str::<Value>(&measure(args(append)).unwrap().1).unwrap();
+    // The vector 'snp_default', whose firmware is this file.
+    let digest = said("console=ttyS0 loglevel=7")["launch_digest"].clone();
+    assert_eq!(
+        digest,
+        "803f691094946e42068aaa3a8f9e26a5c89f36f7b73ecfb28c653360fe4b3aba7e534442e7e1e17895dfe778d0228977"
+    );
+    assert_ne!(said("quiet")["launch_digest"], digest);
+    use base64::Engine;
+    let block = said("quiet")["id_block"]
+        .as_str()
+        .map(|text| base64::prelude::BASE64_STANDARD.decode(text))
+        .unwrap()
+        .unwrap();
+    assert_eq!(block.len(), 96);
+    assert_eq!(block[48..64], [1; 16]);
+    assert_eq!(block[84..88], [3, 0, 0, 0]);
+    let mut wrong = args("");
+    wrong.vcpu_type = "Pentium".to_owned();
+    assert_eq!(crate::failure::Failure::of(&measure(wrong).unwrap_err()).exit, 2);
+}
+
+/// What people see, line by line. To take a new form: read it, then write the file anew with UPDATE_SNAPSHOTS set.
+fn snapshot(name: &str, text: &str) {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/evidence/snapshots")).join(name);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "{}", path.display());
+}
+
+#[test]
+fn what_people_see_of_bundles() {
+    let suite = corpus::generate(1).unwrap();
+    for (case, file) in [
+        ("s15-good-genoa-version-3", "genoa-version-3.txt"),
+        ("s12-turin-masked-chip", "turin-masked-chip.txt"),
+        ("s6-debug-by-default", "debug-guest.txt"),
+        ("t10-good-ecdsa-p256", "tpm-quote.txt"),
+    ] {
+        let dir = bundle_of(&suite, case);
+        snapshot(file, &inspect_text(dir.path().to_owned()));
+    }
+}
+
+#[test]
+fn a_certificate_near_its_end_is_old() {
+    let dir = bundle("s11-vcek-expiring-now");
+    let text = inspect_text(dir.path().to_owned());
+    assert!(text.contains("certificate SEV-VCEK ends on 2026-01-01"), "{text}");
+    let dir = bundle("s11-vcek-expired-a-second-ago");
+    assert!(inspect_text(dir.path().to_owned()).contains("certificate SEV-VCEK ended on 2025-12-31"));
+}
+
+#[test]
+fn expectations_of_a_case_do_not_sway_verify() {
+    let dir = bundle("s6-debug-by-default");
+    let mut bundle = Bundle::read(dir.path()).unwrap();
+    bundle.case.expect = Expect::Valid;
+    bundle.case.code = None;
+    bundle.write(dir.path()).unwrap();
+    assert_eq!(run(EvidenceCommand::Verify(verify_args(dir.path().to_owned())), false).unwrap().0, 1);
 }

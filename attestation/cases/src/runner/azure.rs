@@ -58,7 +58,10 @@ fn appraised(running: &Running<'_>, statement: &StatementPreimage) -> Run {
     let report = HclReport::parse(&hcl_report)?.snp_report().to_vec();
     let report = Report::parse(&report).map_err(SnpError::Report)?;
     let values = running.pcrs()?;
-    let accept = running.policy.snp_vtpm_accept(&report, &values)?;
+    let rules = match running.rules {
+        Some(rules) => rules.to_vec(),
+        None => vec![Accept::SnpVtpm(running.policy.snp_vtpm_accept(&report, &values)?)],
+    };
     let evidence = SnpVtpmEvidence {
         hcl_report,
         endorsements: snp::endorsements(running)?,
@@ -70,9 +73,9 @@ fn appraised(running: &Running<'_>, statement: &StatementPreimage) -> Run {
     let anchors = running.anchors;
     let context = Context { anchors, collateral: &Collateral::new(), now_unix_secs: running.now()? };
     let evidence = Evidence::SnpVtpm(Box::new(evidence));
-    let rules = [Accept::SnpVtpm(accept)];
     let appraisal =
         appraise(&evidence, statement, &rules, Residency::NotATpm, context, &mut ChainCache::new())?;
+    running.accepted_by.set(Some(appraisal.rule));
     let product = report.cpuid.and_then(|cpuid| cpuid.product());
     Ok(claims::with_warnings(claims::report(&report, product), &appraisal.warnings))
 }

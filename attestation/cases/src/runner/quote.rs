@@ -87,9 +87,13 @@ fn appraised(running: &Running<'_>, statement: &StatementPreimage) -> Run {
     };
     let anchors = running.anchors;
     let context = Context { anchors, collateral: &Collateral::new(), now_unix_secs: running.now()? };
-    let rules = [Accept::Tpm(running.policy.tpm_accept(&values)?)];
+    let rules = match running.rules {
+        Some(rules) => rules.to_vec(),
+        None => vec![Accept::Tpm(running.policy.tpm_accept(&values)?)],
+    };
     let evidence = Evidence::Tpm(evidence);
     let appraisal = appraise(&evidence, statement, &rules, residency, context, &mut ChainCache::new())?;
+    running.accepted_by.set(Some(appraisal.rule));
     let quote = Quote::parse(running.file("quote")?).map_err(QuoteError::Attest)?;
     if let Some(previous) = running.case.previous {
         let PreviousClock { clock_millis, reset_count, restart_count, safe } = previous;

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 use vouchsafe_attestation::snp::crl::RevocationList;
 use vouchsafe_attestation::snp::report::Report;
-use vouchsafe_attestation::snp::rules::{self, Claimed};
+use vouchsafe_attestation::snp::rules::{self, Claimed, SnpRuleError};
 use vouchsafe_attestation::snp::vek::{VekCertificate, VekClaims};
 use vouchsafe_attestation::snp::verify::{ReadReport, SnpError, VerifiedReport, endorse};
 use vouchsafe_attestation::{
     AppraisalError, ChainCache, Collateral, Context, Residency, StatementPreimage, appraise,
 };
 use vouchsafe_protocol::evidence::{Evidence, SnpEndorsements, SnpEvidence};
-use vouchsafe_protocol::policy::{Accept, Product, RevocationRule};
+use vouchsafe_protocol::policy::{Accept, ChipRule, Permission, Product, RevocationRule, SnpAccept};
 
 use super::{Running, anchors, claims};
 use crate::verdict::{Run, Stop};
@@ -72,13 +72,16 @@ const PRODUCTS: [Product; 3] = [Product::Milan, Product::Genoa, Product::Turin];
 /// The whole appraisal, as a vault does it.
 fn appraised(running: &Running<'_>, evidence: SnpEvidence, statement: &StatementPreimage) -> Run {
     let report = Report::parse(&evidence.report).map_err(SnpError::Report)?;
-    let accept = running.policy.snp_accept(&report)?;
+    let rules = match running.rules {
+        Some(rules) => rules.to_vec(),
+        None => vec![Accept::Snp(running.policy.snp_accept(&report)?)],
+    };
     let context =
         Context { anchors: running.anchors, collateral: &Collateral::new(), now_unix_secs: running.now()? };
-    let rules = [Accept::Snp(accept)];
     let evidence = Evidence::Snp(evidence);
     let appraisal =
         appraise(&evidence, statement, &rules, Residency::NotATpm, context, &mut ChainCache::new())?;
+    running.accepted_by.set(Some(appraisal.rule));
     let product = report.cpuid.and_then(|cpuid| cpuid.product());
     Ok(claims::with_warnings(claims::report(&report, product), &appraisal.warnings))
 }
@@ -97,11 +100,15 @@ pub(super) fn verified<'a>(
         return Err(AppraisalError::Statement.into());
     }
     let read = read.with_vek(roots, &cache)?;
-    let accept = running.policy.snp_accept(read.report())?;
     let VekClaims { product, provider, .. } = read.vek();
     let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
-    let warnings = rules::check(claimed, &accept, now)?;
-    let verified = read.verify(roots, running.policy.masked(), at, &mut cache)?;
+    let (accept, warnings) = accepting(running, claimed, now)?;
+    let masked = match running.rules {
+        None => running.policy.masked(),
+        Some(_) if matches!(accept.chip, ChipRule::AnyChipEvenMasked) => Permission::Allowed,
+        Some(_) => Permission::Forbidden,
+    };
+    let verified = read.verify(roots, masked, at, &mut cache)?;
     let product = verified.product();
     // The default policy: a list that is there counts, however old inside its own dates.
     let rule = match (accept.revocation, &evidence.endorsements.crl) {
@@ -116,6 +123,29 @@ pub(super) fn verified<'a>(
         return Err(Stop::refused("case.product", &OtherProduct));
     }
     Ok((verified, warnings))
+}
+
+/// The rule that accepts a report: the case's policy, or the first of the rules of a role that does. Else the refusal
+/// of the rule that got furthest.
+fn accepting(running: &Running<'_>, claimed: Claimed<'_>, now: u64) -> Run<(SnpAccept, Vec<rules::Warning>)> {
+    let Some(rules) = running.rules else {
+        let accept = running.policy.snp_accept(claimed.report)?;
+        let warnings = rules::check(claimed, &accept, now)?;
+        return Ok((accept, warnings));
+    };
+    let mut furthest: Option<SnpRuleError> = None;
+    for (index, rule) in rules.iter().enumerate() {
+        let Accept::Snp(accept) = rule else { continue };
+        match rules::check(claimed, accept, now) {
+            Ok(warnings) => {
+                running.accepted_by.set(Some(index));
+                return Ok((accept.clone(), warnings));
+            }
+            Err(error) if furthest.is_none_or(|kept| error.step() > kept.step()) => furthest = Some(error),
+            Err(_) => {}
+        }
+    }
+    Err(furthest.map_or_else(|| AppraisalError::Kind.into(), Stop::from))
 }
 
 /// The certificates and list beside a report.

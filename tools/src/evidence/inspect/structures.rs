@@ -2,16 +2,22 @@
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use vouchsafe_attestation::azure::HclReport;
+use vouchsafe_attestation::log::EventLog;
+use vouchsafe_attestation::log::ima::ImaLog;
+use vouchsafe_attestation::snp::crl::RevocationList;
 use vouchsafe_attestation::snp::report::{Report, SigningKey};
+use vouchsafe_attestation::snp::roots::AmdRoots;
 use vouchsafe_attestation::snp::tcb::RawTcb;
 use vouchsafe_attestation::tpm::attest::Quote;
 use vouchsafe_attestation::tpm::public::{Attributes, Public, name};
 use vouchsafe_attestation::tpm::signature::QuoteSignature;
 use vouchsafe_attestation::x509::Certificate;
 use vouchsafe_crypto::verify::PublicKey;
+use vouchsafe_evidence::pem::to_der;
+use vouchsafe_protocol::anchors::AmdAnchors;
 use vouchsafe_protocol::policy::{Product, Tcb};
 
-use super::super::event_log::{self, EventLog};
 use super::{Field, bytes, group, text};
 
 /// Most bytes of an event's data that are shown.
@@ -164,12 +170,6 @@ pub(super) fn public(public: &Public, area: &[u8]) -> Vec<Field> {
 }
 
 pub(super) fn certificate(certificate: &Certificate) -> Vec<Field> {
-    let date = |secs: i64| {
-        OffsetDateTime::from_unix_timestamp(secs)
-            .ok()
-            .and_then(|date| date.format(&Rfc3339).ok())
-            .unwrap_or_else(|| secs.to_string())
-    };
     let extensions = certificate
         .extensions()
         .iter()
@@ -204,25 +204,79 @@ fn key(key: &PublicKey) -> Field {
     }
 }
 
-pub(super) fn event_log(log: &EventLog) -> Vec<Field> {
-    let algorithms: Vec<String> =
-        log.algorithms.iter().map(|(id, len)| format!("{} ({len} bytes)", algorithm(*id))).collect();
+/// A boot event log, event by event.
+pub(super) fn event_log(file: &[u8]) -> Vec<Field> {
+    let Ok(log) = EventLog::parse(file) else { return Vec::new() };
+    let algorithms: Vec<String> = log.algorithms().iter().map(|id| algorithm(*id)).collect();
     let mut fields = vec![
-        text("format", if log.crypto_agile { "crypto-agile" } else { "SHA-1" }),
+        text("format", if log.is_crypto_agile() { "crypto-agile" } else { "SHA-1" }),
         text("algorithms", algorithms.join(", ")),
-        text("events", log.events.len()),
+        text("events", log.record_count()),
     ];
-    for (number, event) in log.events.iter().enumerate() {
-        let kind =
-            event_log::kind_name(event.kind).map_or_else(|| format!("{:#010x}", event.kind), str::to_owned);
+    if let Some(locality) = log.startup_locality() {
+        fields.push(text("startup locality", locality));
+    }
+    for event in log.events() {
         let mut inner: Vec<Field> =
-            event.digests.iter().map(|(id, digest)| bytes(algorithm(*id), digest)).collect();
-        let shown = event.data.get(..EVENT_DATA).unwrap_or(&event.data);
+            event.digests.iter().map(|(id, digest)| bytes(algorithm(id), digest)).collect();
+        let shown = event.data.get(..EVENT_DATA).unwrap_or(event.data);
         let more = if shown.len() < event.data.len() { "..." } else { "" };
         inner.push(text("data", format!("{}{more} ({} bytes)", hex::encode(shown), event.data.len())));
-        fields.push(group(format!("event {} PCR {} {kind}", number + 1, event.pcr), inner));
+        fields.push(group(format!("event {} PCR {} {:?}", event.number, event.pcr, event.kind), inner));
     }
     fields
+}
+
+/// An IMA log: its entries, one a line.
+pub(super) fn ima_log(file: &[u8]) -> Vec<Field> {
+    let Ok(log) = ImaLog::parse(file) else { return Vec::new() };
+    let mut fields =
+        vec![text("form", format!("{:?}", log.form()).to_lowercase()), text("entries", log.entry_count())];
+    for entry in log.entries().flatten() {
+        let said = match &entry.file {
+            None => "unknown template".to_owned(),
+            Some(file) => String::from_utf8_lossy(file.name).into_owned(),
+        };
+        let violation = if entry.is_violation() { " (violation)" } else { "" };
+        fields.push(text(format!("entry {}", entry.number), format!("PCR {} {said}{violation}", entry.pcr)));
+    }
+    fields
+}
+
+/// A paravisor's report: its description, the SNP report in it, its claims as they stand.
+pub(super) fn hcl(file: &[u8]) -> Vec<Field> {
+    let Ok(hcl) = HclReport::parse(file) else { return Vec::new() };
+    let mut fields = vec![text("version", hcl.version()), text("version of the claims", hcl.data_version())];
+    if let Ok(snp) = Report::parse(hcl.snp_report()) {
+        fields.push(text("claims are the report's", hcl.check_report_data(&snp.report_data).is_ok()));
+        fields.push(group("SNP report", report(&snp)));
+    }
+    fields.push(text("claims", String::from_utf8_lossy(hcl.claims())));
+    fields
+}
+
+/// A revocation list of a compiled-in root; of another nothing but its length is known.
+pub(super) fn crl(file: &[u8]) -> Vec<Field> {
+    let list = to_der(file)
+        .ok()
+        .zip(AmdRoots::new(&AmdAnchors::BuiltIn).ok())
+        .and_then(|(der, roots)| RevocationList::verify_any(&der, &roots).ok());
+    match list {
+        None => vec![text("length", file.len())],
+        Some((product, list)) => vec![
+            text("of the root of", format!("{product:?}")),
+            text("this update", date(list.validity().not_before)),
+            text("next update", date(list.validity().not_after)),
+            text("revoked serials", list.len()),
+        ],
+    }
+}
+
+fn date(secs: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(secs)
+        .ok()
+        .and_then(|date| date.format(&Rfc3339).ok())
+        .unwrap_or_else(|| secs.to_string())
 }
 
 fn algorithm(id: u16) -> String {
