@@ -41,10 +41,10 @@ pub struct SnpVtpmClaims {
 
 /// Appraises evidence by the rules of its kind, in the order of [`crate::appraise`].
 ///
-/// Steps: 1. HCL report, SNP report and quote read; 2. the quote is over the statement, and the claims are those of
-/// the report; 3. a rule accepts the report and the PCRs; 4. the SNP report is verified; 5. the claims bound to it are
-/// read, and the quote is verified by the key they name; 6. the user data are the statement, or the rule
-/// waives that; 7. nothing of the chain is revoked, or the rule waives that.
+/// Steps: 1. HCL report, SNP report and quote read; 2. the quote is over the statement; 3. a rule accepts the report
+/// and the PCRs; 4. the SNP report is verified; 5. the claims are those of the report, are read, and the quote is
+/// verified by the key they name; 6. the user data are the statement, or the rule waives that; 7. nothing of the chain
+/// is revoked, or the rule waives that.
 ///
 /// The claims are JSON, and step 5 is the first that reads it: by then a rule has accepted the measurement of the
 /// paravisor that wrote it, and a processor of AMD's has signed its hash.
@@ -66,7 +66,6 @@ pub(crate) fn appraise_snp_vtpm(
     if quote.extra_data != qualifying_data {
         return Err(AppraisalError::Statement);
     }
-    hcl.check_report_data(&read.report().report_data).map_err(AppraisalError::Hcl)?;
     let read =
         read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3.

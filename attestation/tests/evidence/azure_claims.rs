@@ -95,8 +95,9 @@ fn s16_claims_of_another_form_are_refused() {
     assert_eq!(with(r#""keys":["#, r#""keys":[1,"#), ClaimsError::Keys);
     assert_eq!(with(r#""keys":["#, r#""keys":[{},"#), ClaimsError::Keys);
     assert_eq!(with(r#""keys":["#, r#""keys":[{"kid":7},"#), ClaimsError::Keys);
-    let many = r#"{"kid":"x"},"#.repeat(7);
-    assert_eq!(with(r#""keys":["#, &format!(r#""keys":[{many}"#)), ClaimsError::Keys);
+    let many = |count| format!(r#""keys":[{}"#, r#"{"kid":"x"},"#.repeat(count));
+    assert_eq!(with(r#""keys":["#, &many(7)), ClaimsError::Keys);
+    assert_eq!(read(&right().replacen(r#""keys":["#, &many(6), 1)).unwrap().key_ids().len(), 8);
     assert_eq!(with(r#""secure-boot":true"#, r#""secure-boot":"true""#), ClaimsError::VmConfiguration);
     assert_eq!(with(r#""vmUniqueId":"0"#, r#""vmUniqueId":1,"x":"0"#), ClaimsError::VmConfiguration);
     let at = right().find(r#""user-data":""#).unwrap();

@@ -2,7 +2,7 @@
 //! that is accepted, changes one thing, and expects exactly one refusal.
 
 use vouchsafe_attestation::azure::{ClaimsError, HclError};
-use vouchsafe_attestation::snp::rules::SnpRuleError;
+use vouchsafe_attestation::snp::rules::{SnpRuleError, Warning};
 use vouchsafe_attestation::snp::verify::SnpError;
 use vouchsafe_attestation::tpm::attest::AttestError;
 use vouchsafe_attestation::tpm::quote::QuoteError;
@@ -11,7 +11,8 @@ use vouchsafe_attestation::{AppraisalError, ChainCache, Claims, PlatformClass, P
 use vouchsafe_protocol::evidence::Evidence;
 use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::policy::{
-    Accept, LaunchDigest, Product, SnpAccept, SnpVtpmAccept, UserDataRule, VaultPlatformPin,
+    Accept, Expiry, LaunchDigest, PcrExpectation, Product, ReferenceValue, SnpAccept, SnpVtpmAccept,
+    UserDataRule, VaultPlatformPin,
 };
 use vouchsafe_simulation::hcl::report_data;
 use vouchsafe_simulation::tpm::{TpmKey, TpmKeyKind};
@@ -223,4 +224,39 @@ fn any_one_rule_suffices_and_the_furthest_refusal_is_told() {
         assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Value { index: 7 }));
     }
     assert_eq!(machine.appraise(machine.good(), &[pcr, snp, accept()]).unwrap().rule, 2);
+}
+
+#[test]
+fn of_two_rules_that_refuse_alike_the_first_is_told() {
+    let machine = Machine::new();
+    let wrong = |position: usize, index| {
+        let mut rule = vtpm_accept();
+        rule.pcrs[position] = pcr_rule(index, &[[2; 32]]);
+        Accept::SnpVtpm(rule)
+    };
+    for (rules, index) in [([wrong(0, 0), wrong(1, 7)], 0), ([wrong(1, 7), wrong(0, 0)], 7)] {
+        let refused = machine.appraise(machine.good(), &rules).unwrap_err();
+        assert_eq!(refused, AppraisalError::TpmRule(TpmRuleError::Value { index }));
+    }
+}
+
+#[test]
+fn what_is_accepted_for_a_while_is_said_once() {
+    let machine = Machine::new();
+    let late = Expiry::At { expires_unix_secs: NOW - 1, grace_secs: 60 };
+    let warnings =
+        |rule: SnpVtpmAccept| machine.appraise(machine.good(), &[Accept::SnpVtpm(rule)]).unwrap().warnings;
+    assert_eq!(warnings(vtpm_accept()), []);
+    let mut pcr = vtpm_accept();
+    let values = vec![ReferenceValue { value: pcrs()[0].value, expiry: late }];
+    pcr.pcrs[0].expected = PcrExpectation::Values(values);
+    assert_eq!(warnings(pcr.clone()), [Warning::ReferenceValue]);
+    let both = SnpVtpmAccept {
+        snp: SnpAccept {
+            measurements: vec![ReferenceValue { value: snp_fixture::measurement(), expiry: late }],
+            ..pcr.snp.clone()
+        },
+        ..pcr
+    };
+    assert_eq!(warnings(both), [Warning::ReferenceValue]);
 }

@@ -193,6 +193,8 @@ fn t12_no_ak_certificate_or_a_broken_one_is_refused() {
     let good = certificate(&fixture, &fixture.ca, &specs()[0]);
     assert_eq!(verify(&fixture, &[]).unwrap_err(), AkCertError::NoCertificate);
     assert_eq!(verify(&fixture, &vec![good.clone(); 9]).unwrap_err(), AkCertError::NoCertificate);
+    // Eight are allowed, needed or not.
+    verify(&fixture, &vec![good.clone(); 8]).unwrap();
     let malformed = AkCertError::Certificate(CertificateError::Malformed);
     for len in (0..good.len()).chain([good.len() + 1]) {
         let mut cut = good.clone();

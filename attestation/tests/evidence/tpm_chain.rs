@@ -1,7 +1,7 @@
 //! The certificate of an endorsement key and its chain.
 
-use vouchsafe_attestation::x509::{CertificateError, ChainError};
-use vouchsafe_attestation::{EkError, verify_ek};
+use vouchsafe_attestation::x509::{Certificate, CertificateError, ChainError};
+use vouchsafe_attestation::{EkError, verify_ek, verify_ek_chain};
 use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_simulation::tpm::{
     AlternativeName, Constraints, ExtraExtension, KeyUse, TpmCertificateSpec, TpmKeyKind,
@@ -127,7 +127,16 @@ fn t12_no_certificate_or_a_broken_one_is_refused() {
     let good = fixture.ek_certificate(&fixture.ca, &ek_spec());
     assert_eq!(refusal(&fixture, &fixture.keys_of(Vec::new())), EkError::NoCertificate);
     let many = vec![good.clone(); 9];
-    assert_eq!(refusal(&fixture, &fixture.keys_of(many)), EkError::NoCertificate);
+    assert_eq!(refusal(&fixture, &fixture.keys_of(many.clone())), EkError::NoCertificate);
+    // Eight are allowed, needed or not.
+    verify_ek(&fixture.keys_of(many[1..].to_vec()), &fixture.anchors, NOW).unwrap();
+    // The same without a public area, as for stored certificates.
+    let root = [Certificate::parse(fixture.ca.der()).unwrap()];
+    let stored = |chain: &[Vec<u8>], roots| verify_ek_chain(chain, roots, NOW.try_into().unwrap()).map(drop);
+    assert_eq!(stored(&[], &root), Err(EkError::NoCertificate));
+    assert_eq!(stored(&many, &root), Err(EkError::NoCertificate));
+    assert_eq!(stored(&many[1..], &root), Ok(()));
+    assert_eq!(stored(&many[..1], &[]), Err(EkError::Chain(ChainError::NoAnchor)));
     for len in (0..good.len()).chain([good.len() + 1]) {
         let mut cut = good.clone();
         cut.resize(len, 0);

@@ -2,8 +2,12 @@
 //! thing, and expects exactly one refusal.
 
 use crate::snp_fixture::NOW;
-use crate::tpm_fixture::{Ak, Fixture, SHA1, anchor_sets, anchors, ca, ek_spec, p256_key, secret};
+use crate::tpm_fixture::{
+    Ak, Fixture, SHA1, anchor_sets, anchors, ca, ek_spec, p256_key, quote_over, secret,
+};
+use vouchsafe_attestation::tpm::attest::{AttestError, Quote};
 use vouchsafe_attestation::tpm::public::{Public, PublicError};
+use vouchsafe_attestation::tpm::signature::{QuoteSignature, SignatureError};
 use vouchsafe_attestation::x509::{CertificateError, ChainError};
 use vouchsafe_attestation::{
     AkError, AnchorError, EkError, ResidencyError, TrustAnchors, confirm_residency, make_credential,
@@ -13,7 +17,7 @@ use vouchsafe_crypto::verify::{HashAlgorithm, PublicKey, Scheme};
 use vouchsafe_protocol::evidence::{AkProof, TpmKeys};
 use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_simulation::tpm::{
-    AK_ATTRIBUTES, ALG_SHA384, EK_ATTRIBUTES, EK_USAGE, PublicSpec, TpmKey, TpmKeyKind,
+    AK_ATTRIBUTES, ALG_SHA384, EK_ATTRIBUTES, EK_USAGE, PublicSpec, TpmKey, TpmKeyKind, sized,
 };
 
 pub(crate) fn refusal(fixture: &Fixture, keys: &TpmKeys) -> EkError {
@@ -96,6 +100,31 @@ fn s16_every_other_length_of_a_public_area_is_refused() {
     }
 }
 
+#[test]
+fn s16_structures_of_a_tpm_are_bounded() {
+    // 4,096 bytes: right in form, whatever they say.
+    let key = p256_key();
+    let fixed = key.ak_public().len();
+    let area = |len: usize| {
+        let auth_policy = vec![0; len - fixed];
+        key.public_area(&PublicSpec { auth_policy, ..PublicSpec::ak(key.kind()) })
+    };
+    assert!(Public::parse(&area(4096)).is_ok());
+    assert_eq!(Public::parse(&area(4097)), Err(PublicError::Malformed));
+    let signature = |len: usize| [&[0x00, 0x14, 0x00, 0x0b], sized(&vec![1; len - 6]).as_slice()].concat();
+    assert!(QuoteSignature::parse(&signature(4096)).is_ok());
+    assert_eq!(QuoteSignature::parse(&signature(4097)), Err(SignatureError::Malformed));
+    let quote = |len: usize| {
+        let mut quote = quote_over(&[]);
+        quote.signer = Vec::new();
+        let fixed = quote.encode().len();
+        quote.signer = vec![0; len - fixed];
+        Quote::parse(&quote.encode()).map(drop)
+    };
+    assert_eq!(quote(4096), Ok(()));
+    assert_eq!(quote(4097), Err(AttestError::Malformed));
+}
+
 // --- T5: the attestation key
 
 #[test]
@@ -133,6 +162,8 @@ fn t5_name_algorithm_scheme_and_curve_are_checked() {
         public(|spec| spec.scheme = vec![0x00, 0x18, 0x00, 0x04]),
         public(|spec| spec.scheme = vec![0x00, 0x18, 0x00, 0x0c]),
         public(|spec| spec.scheme = vec![0x00, 0x14, 0x00, 0x0b]),
+        // ECDH.
+        public(|spec| spec.scheme = vec![0x00, 0x19, 0x00, 0x0b]),
     ] {
         assert_eq!(refused, AkError::Scheme);
     }
@@ -141,6 +172,10 @@ fn t5_name_algorithm_scheme_and_curve_are_checked() {
     p521[curve + 1] = 0x05;
     let expected = AkError::Public(PublicError::Algorithm { algorithm: 0x0005 });
     assert_eq!(parse_ak(&p521).unwrap_err(), expected);
+    let mut derives = Ak::generate().public;
+    derives[curve + 3] = 0x07;
+    let expected = AkError::Public(PublicError::Algorithm { algorithm: 0x0007 });
+    assert_eq!(parse_ak(&derives).unwrap_err(), expected);
     // Coordinates of the other curve.
     let mut p384 = Ak::generate().public;
     p384[curve + 1] = 0x04;
@@ -157,7 +192,15 @@ fn t5_rsa_schemes_and_sizes_are_checked() {
     for scheme in [[0x00, 0x14, 0x00, 0x04], [0x00, 0x16, 0x00, 0x0d], [0x00, 0x18, 0x00, 0x0b]] {
         assert_eq!(with_scheme(&scheme).unwrap_err(), AkError::Scheme);
     }
-    assert_eq!(with_scheme(&[0x00, 0x15]).unwrap_err(), AkError::Scheme);
+    // RSAES has no hash, OAEP has one; neither signs.
+    for scheme in [[0x00, 0x15].as_slice(), &[0x00, 0x17, 0x00, 0x0b]] {
+        assert_eq!(with_scheme(scheme).unwrap_err(), AkError::Scheme);
+    }
+    // Fewer bits than it says: the first is zero.
+    let mut shorter = rsa.ak_public();
+    let modulus = shorter.len() - 256;
+    shorter[modulus] &= 0x7f;
+    assert_eq!(parse_ak(&shorter).unwrap_err(), AkError::Public(PublicError::Malformed));
     // 1,024 bits.
     let mut short = rsa.ak_public();
     let bits = 2 + 2 + 4 + 2 + 2 + 4;
@@ -225,6 +268,16 @@ fn t4_a_credential_is_made_for_the_verified_key_and_name() {
     // TPM2B of: TPM2B HMAC (34), encrypted TPM2B secret (34). TPM2B of: two TPM2B coordinates.
     assert_eq!(blob.id_object.len(), 2 + 34 + 34);
     assert_eq!(blob.encrypted_secret.len(), 2 + 34 + 34);
+}
+
+#[test]
+fn t4_a_credential_is_made_for_an_rsa_endorsement_key() {
+    let mut fixture = Fixture::new();
+    fixture.ek = TpmKey::generate(TpmKeyKind::RsaSsaSha256).unwrap();
+    let ek = verify_ek(&fixture.keys(), &fixture.anchors, NOW).unwrap();
+    let blob = make_credential(&ek, &parse_ak(&fixture.ak.public).unwrap(), &secret()).unwrap();
+    // The secret is encrypted to the modulus.
+    assert_eq!((blob.id_object.len(), blob.encrypted_secret.len()), (2 + 34 + 34, 2 + 256));
 }
 
 // --- anchors
