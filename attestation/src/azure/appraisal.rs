@@ -189,3 +189,22 @@ fn all_accepting<'a>(
         (None, None) => Err(AppraisalError::Kind),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x509::parse_spki;
+
+    #[test]
+    fn a_key_is_written_in_the_one_der_form_whatever_its_length() {
+        // Lengths below 128, of 128 and more, of 256 and more, and with a sign byte.
+        for (len, first) in
+            [(64, 0x7f), (100, 0x80), (110, 0x7f), (127, 0x80), (200, 0xff), (256, 0x80), (512, 0xff)]
+        {
+            let mut modulus = vec![0xa5; len];
+            modulus[0] = first;
+            let key = PublicKey::Rsa { modulus: modulus.clone(), exponent: vec![1, 0, 1] };
+            assert_eq!(parse_spki(&rsa_spki(&modulus, &[1, 0, 1])), Some(key), "{len}");
+        }
+    }
+}

@@ -66,3 +66,5 @@ mod tpm_quote;
 mod tpm_vault;
 #[cfg(test)]
 mod tpm_verify;
+#[cfg(test)]
+mod x509_form;
