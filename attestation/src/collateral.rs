@@ -9,10 +9,12 @@ mod error;
 mod intermediates;
 mod vek;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use vouchsafe_crypto::digest;
 use vouchsafe_protocol::collateral::{CollateralEntry, CollateralItem, CollateralSubject};
+use vouchsafe_protocol::evidence::{AkProof, TpmKeys};
 use vouchsafe_protocol::policy::Product;
 
 pub use self::error::CollateralError;
@@ -163,11 +165,23 @@ impl Collateral {
         self.len() == 0
     }
 
-    /// Intermediates that a chain from `leaf` to a TPM vendor's root may need, at most as many as a chain may have. Not
-    /// verified: for `intermediates` of the chain walk.
+    /// Keys of a TPM with the intermediates that did not come with them, as far as they are here and a chain may have
+    /// more. Nothing is verified: that is for [`crate::verify_ek`] and [`crate::verify_ak_certificate`].
     #[must_use]
-    pub fn tpm_intermediates(&self, leaf: &Certificate) -> Vec<Certificate> {
-        self.intermediates.above(leaf)
+    pub fn complete<'k>(&self, keys: &'k TpmKeys) -> Cow<'k, TpmKeys> {
+        let (AkProof::Certificate { ak_chain: chain } | AkProof::Credential { ek_chain: chain, .. }) =
+            &keys.proof;
+        let missing = self.intermediates.missing(chain);
+        if missing.is_empty() {
+            return Cow::Borrowed(keys);
+        }
+        let mut keys = keys.clone();
+        match &mut keys.proof {
+            AkProof::Certificate { ak_chain: chain } | AkProof::Credential { ek_chain: chain, .. } => {
+                chain.extend(missing);
+            }
+        }
+        Cow::Owned(keys)
     }
 
     /// DER of a certificate for the key that signed a report.

@@ -403,6 +403,7 @@ fn explain_tpm(
             Accept::Snp(_) | Accept::SnpVtpm(_) => None,
         })
     };
+    let keys = context.collateral.complete(keys);
     let rules = match &keys.proof {
         AkProof::Certificate { ak_chain } => {
             let resident = verify_ak_certificate(ak_public, ak_chain, context.anchors, now)
@@ -410,7 +411,7 @@ fn explain_tpm(
             judge(Shown::by(&resident), &[])
         }
         AkProof::Credential { .. } => {
-            let ek = verify_ek(keys, context.anchors, now).map_err(NotGenuine::Ek)?;
+            let ek = verify_ek(&keys, context.anchors, now).map_err(NotGenuine::Ek)?;
             let (anchor, spki_digest) = (ek.anchor(), ek.spki_digest());
             let shown = Shown { anchor, kind: ek.kind(), shown_by: ShownBy::Credential, spki_digest };
             judge(shown, &[Untried::Credential])

@@ -13,3 +13,4 @@ pub use certificate::{Certificate, CertificateError, Extension, KeyUsage, Validi
 pub(crate) use certificate::{rsa_spki, signature_scheme, without_leading_zeros};
 pub(crate) use chain::check_dates;
 pub use chain::{ChainError, VerifiedChain, verify_chain};
+pub(crate) use envelope::check_envelope;

@@ -150,8 +150,10 @@ impl Introducer {
         let tpm = match &hello.subject {
             Subject::Operator(_) => None,
             Subject::Agent { role, kind, tpm } => {
-                let asked = (*kind, tpm.as_ref());
-                quoting::offer(self.role(role)?, asked, &self.shared.anchors, &credential, now)
+                let role = self.role(role)?;
+                let keys = tpm.as_ref().map(|keys| self.collateral.complete(keys));
+                let asked = (*kind, keys.as_deref());
+                quoting::offer(role, asked, &self.shared.anchors, &credential, now)
                     .map_err(evidence_failure)?
             }
         };
@@ -220,7 +222,8 @@ impl Introducer {
                     Some(keys) => {
                         let answer = activated.as_ref().map(|answer| answer.0.as_slice());
                         let credential = &challenge.credential;
-                        let resident = quoting::resident(keys, &self.shared.anchors, credential, answer, now);
+                        let keys = self.collateral.complete(keys);
+                        let resident = quoting::resident(&keys, &self.shared.anchors, credential, answer, now);
                         Some(resident.map_err(evidence_failure)?)
                     }
                 };

@@ -127,8 +127,27 @@ impl Intermediates {
         self.amd.iter().filter(of_kind).map(|(_, _, kept)| &kept.certificate)
     }
 
+    /// DER of those that a chain (leaf first) may lack, no more than fit. What cannot be read is left to the verifier.
+    pub(super) fn missing(&self, chain: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let room = CERTIFICATES.saturating_sub(chain.len());
+        if self.tpm.is_empty() || room == 0 {
+            return Vec::new();
+        }
+        let sent = chain.iter().filter_map(|der| Certificate::parse(der).ok());
+        let above = sent.flat_map(|certificate| self.above(&certificate));
+        let mut missing: Vec<Vec<u8>> = Vec::new();
+        for certificate in above {
+            let der = certificate.der();
+            let known = chain.iter().chain(&missing).any(|other| other == der);
+            if !known && missing.len() < room {
+                missing.push(der.to_vec());
+            }
+        }
+        missing
+    }
+
     /// Those above a certificate, by the names of issuers; no more than a chain may have.
-    pub(super) fn above(&self, leaf: &Certificate) -> Vec<Certificate> {
+    fn above(&self, leaf: &Certificate) -> Vec<Certificate> {
         let mut path: Vec<Certificate> = Vec::new();
         let mut next = 0;
         let mut issuer = leaf.issuer.clone();

@@ -6,10 +6,10 @@
 use vouchsafe_crypto::verify::{HashAlgorithm, Scheme, verify};
 use vouchsafe_protocol::limits::CRL_LEN;
 use vouchsafe_protocol::policy::Product;
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Extension};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Extension, X509Version};
 
 use super::roots::{AmdRoots, Root};
-use crate::x509::{Certificate, Validity, signature_scheme, without_leading_zeros};
+use crate::x509::{Certificate, Validity, check_envelope, signature_scheme, without_leading_zeros};
 
 /// How AMD signs (AMD 57230, section 3.2): RSASSA-PSS, SHA-384, salt 48.
 const SCHEME: Scheme = Scheme::RsaPss(HashAlgorithm::Sha384);
@@ -89,7 +89,7 @@ pub struct RevocationList {
 impl RevocationList {
     /// Parses a list and verifies that the root of `product` signed it.
     ///
-    /// Steps: 1. whole DER within [`CRL_LEN`], with both dates and one signature algorithm; 2. nothing in it that must
+    /// Steps: 1. whole DER of version 2 within [`CRL_LEN`], with both dates and one signature algorithm; 2. nothing in it that must
     /// be understood and is not; 3. names the root as issuer; 4. is signed by it, in AMD's way.
     ///
     /// # Errors
@@ -124,10 +124,12 @@ impl RevocationList {
         }
         let (rest, list) = CertificateRevocationList::from_der(der).map_err(|_| CrlError::Malformed)?;
         let next_update = list.next_update().ok_or(CrlError::Malformed)?;
-        let unused_bits = list.signature_value.unused_bits != 0;
-        if !rest.is_empty() || unused_bits || list.signature_algorithm != list.tbs_cert_list.signature {
+        // Without a version it has no extensions, and AMD's have; and nothing stands before its algorithm then.
+        let other_version = list.version() != Some(X509Version(1));
+        if !rest.is_empty() || other_version || list.signature_value.unused_bits != 0 {
             return Err(CrlError::Malformed);
         }
+        check_envelope(der, 1).map_err(|_| CrlError::Malformed)?;
         // Step 2.
         let critical = |extensions: &[X509Extension<'_>]| extensions.iter().any(|one| one.critical);
         if critical(list.extensions())

@@ -123,7 +123,7 @@ impl Certificate {
         {
             return Err(CertificateError::Malformed);
         }
-        check_envelope(der)?;
+        check_envelope(der, 2)?;
         let (extensions, constraints) = read_extensions(parsed.extensions())?;
         let mut names = parsed.subject().iter_common_name();
         let common_name = match (names.next(), names.next()) {

@@ -1,4 +1,4 @@
-//! The part of a certificate that its signature does not cover, in its one DER form.
+//! The part of a certificate or revocation list that its signature does not cover, in its one DER form.
 
 use super::certificate::CertificateError;
 use crate::bytes::{Reader, WrongLength};
@@ -15,9 +15,12 @@ const BIT_STRING: u8 = 0x03;
 /// Steps: 1. the whole is a SEQUENCE; 2. the algorithm beside the signed part is, byte for byte, the one inside it (RFC
 /// 5280, section 4.1.1.2); 3. the signature is a BIT STRING. Left to the caller, which parses the rest: lengths.
 ///
+/// `before` is the number of elements before the algorithm inside: a certificate has version and serial number there, a
+/// revocation list the version.
+///
 /// # Errors
 /// [`CertificateError::Malformed`], [`CertificateError::AlgorithmMismatch`].
-pub(crate) fn check_envelope(der: &[u8]) -> Result<(), CertificateError> {
+pub(crate) fn check_envelope(der: &[u8], before: usize) -> Result<(), CertificateError> {
     let malformed = |WrongLength| CertificateError::Malformed;
     // Step 1.
     if der.first() != Some(&SEQUENCE) {
@@ -27,9 +30,9 @@ pub(crate) fn check_envelope(der: &[u8]) -> Result<(), CertificateError> {
     let mut certificate = contents(der).map_err(malformed)?;
     let mut signed = contents(element(&mut certificate).map_err(malformed)?).map_err(malformed)?;
     let outer = element(&mut certificate).map_err(malformed)?;
-    // After version and serial number.
-    element(&mut signed).map_err(malformed)?;
-    element(&mut signed).map_err(malformed)?;
+    for _ in 0..before {
+        element(&mut signed).map_err(malformed)?;
+    }
     if element(&mut signed).map_err(malformed)? != outer {
         return Err(CertificateError::AlgorithmMismatch);
     }
@@ -75,10 +78,10 @@ mod tests {
 
     #[test]
     fn the_two_algorithms_are_the_same_bytes() {
-        assert_eq!(check_envelope(&RIGHT), Ok(()));
+        assert_eq!(check_envelope(&RIGHT, 2), Ok(()));
         let mut other = RIGHT;
         other[16] = 0x45;
-        assert_eq!(check_envelope(&other), Err(CertificateError::AlgorithmMismatch));
+        assert_eq!(check_envelope(&other, 2), Err(CertificateError::AlgorithmMismatch));
     }
 
     #[test]
@@ -86,20 +89,20 @@ mod tests {
         for (at, tag) in [(0, 0x70), (18, 0x43)] {
             let mut other = RIGHT;
             other[at] = tag;
-            assert_eq!(check_envelope(&other), Err(CertificateError::Malformed));
+            assert_eq!(check_envelope(&other, 2), Err(CertificateError::Malformed));
         }
-        assert_eq!(check_envelope(&[]), Err(CertificateError::Malformed));
+        assert_eq!(check_envelope(&[], 2), Err(CertificateError::Malformed));
     }
 
     #[test]
     fn s16_every_shorter_certificate_is_malformed() {
         for len in 0..RIGHT.len() {
-            assert_eq!(check_envelope(&RIGHT[..len]), Err(CertificateError::Malformed), "{len}");
+            assert_eq!(check_envelope(&RIGHT[..len], 2), Err(CertificateError::Malformed), "{len}");
         }
         // What is inside ends early.
         let mut short = RIGHT;
         short[1] = 16;
-        assert_eq!(check_envelope(&short), Err(CertificateError::Malformed));
+        assert_eq!(check_envelope(&short, 2), Err(CertificateError::Malformed));
     }
 
     #[test]

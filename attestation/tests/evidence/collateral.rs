@@ -1,19 +1,18 @@
 //! The store of what endorses evidence: what gets in, what it is used for, and that it is bounded.
 
 use crate::snp_fixture::{self, CHIP_ID, Fixture, NOW, TCB, accept, with};
+use crate::tpm_fixture;
 use vouchsafe_attestation::snp::crl::CrlError;
 use vouchsafe_attestation::snp::vek::VekError;
 use vouchsafe_attestation::snp::verify::SnpError;
 use vouchsafe_attestation::x509::{CertificateError, ChainError};
-use vouchsafe_attestation::{Added, AppraisalError, Collateral, CollateralError};
-use vouchsafe_protocol::collateral::{
-    AMD_INTERMEDIATES, CollateralItem, CollateralSubject, VLEKS_PER_TCB,
-};
+use vouchsafe_attestation::{Added, AppraisalError, Collateral, CollateralError, verify_ek};
+use vouchsafe_protocol::collateral::{AMD_INTERMEDIATES, CollateralItem, CollateralSubject, VLEKS_PER_TCB};
 use vouchsafe_protocol::evidence::SnpEndorsements;
+use vouchsafe_protocol::limits::CERTIFICATES;
 use vouchsafe_protocol::policy::{ChipId, ChipRule, CspName, Product, Tcb};
-use vouchsafe_simulation::{
-    CrlSigner, CrlSpec, IntermediateSpec, SimulatedChip, Validity, VekKind, VekSpec,
-};
+use vouchsafe_simulation::tpm::TpmCertificateSpec;
+use vouchsafe_simulation::{CrlSigner, CrlSpec, IntermediateSpec, SimulatedChip, Validity, VekKind, VekSpec};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -205,7 +204,10 @@ fn what_does_not_chain_to_an_anchor_is_not_imported() {
             crl(fixture.pki.crl_by(&fresh, CrlSigner::Intermediate).unwrap()),
             CollateralError::Crl(CrlError::Foreign),
         ),
-        (crl(fixture.pki.crl(&CrlSpec::fresh(NOW + 1)).unwrap()), CollateralError::Crl(CrlError::NotYetValid)),
+        (
+            crl(fixture.pki.crl(&CrlSpec::fresh(NOW + 1)).unwrap()),
+            CollateralError::Crl(CrlError::NotYetValid),
+        ),
         (
             crl(fixture.pki.crl(&CrlSpec { next_update: Some(NOW - 1), ..CrlSpec::fresh(NOW - 2) }).unwrap()),
             CollateralError::Crl(CrlError::Stale),
@@ -214,10 +216,7 @@ fn what_does_not_chain_to_an_anchor_is_not_imported() {
             CollateralItem::TpmIntermediate(fixture.pki.asvk().to_vec()),
             CollateralError::Chain(ChainError::NoAnchor),
         ),
-        (
-            CollateralItem::TpmIntermediate(fixture.chip.vek().to_vec()),
-            CollateralError::NotAnAuthority,
-        ),
+        (CollateralItem::TpmIntermediate(fixture.chip.vek().to_vec()), CollateralError::NotAnAuthority),
     ];
     for (item, expected) in cases {
         assert_eq!(add(&mut fixture, &item), Err(expected));
@@ -291,4 +290,66 @@ fn a_listing_names_everything_and_tells_what_expires() {
         assert_eq!(again.add(&item, &fixture.anchors, imported), Ok(Added::New));
     }
     assert!(again.list().eq(fixture.collateral.list()));
+}
+
+/// A maker's bundle: an authority below the root, and one below that.
+fn bundle(fixture: &tpm_fixture::Fixture) -> [vouchsafe_simulation::tpm::TpmAuthority; 2] {
+    let upper = tpm_fixture::below(&fixture.ca, &tpm_fixture::ca_spec("upper"));
+    let lower = tpm_fixture::below(&upper, &tpm_fixture::ca_spec("lower"));
+    [upper, lower]
+}
+
+#[test]
+fn t12_intermediates_of_a_tpm_vendor_complete_a_chain_that_lacks_them() {
+    let fixture = tpm_fixture::Fixture::new();
+    let [upper, lower] = bundle(&fixture);
+    let ek = fixture.ek_certificate(&lower, &tpm_fixture::ek_spec());
+    let item = |authority: &vouchsafe_simulation::tpm::TpmAuthority| {
+        CollateralItem::TpmIntermediate(authority.der().to_vec())
+    };
+    let mut collateral = Collateral::new();
+    // From the root downwards: what hangs in the air is not imported.
+    let hanging = collateral.add(&item(&lower), &fixture.anchors, NOW);
+    assert_eq!(hanging, Err(CollateralError::Chain(ChainError::UnknownIssuer)));
+    assert_eq!(collateral.add(&item(&upper), &fixture.anchors, NOW), Ok(Added::New));
+    assert_eq!(collateral.add(&item(&lower), &fixture.anchors, NOW), Ok(Added::New));
+    assert_eq!(collateral.add(&item(&lower), &fixture.anchors, NOW), Ok(Added::Known));
+
+    let bare = fixture.keys_of(vec![ek.clone()]);
+    assert!(verify_ek(&bare, &fixture.anchors, NOW).is_err());
+    verify_ek(&collateral.complete(&bare), &fixture.anchors, NOW).unwrap();
+    let half = fixture.keys_of(vec![ek.clone(), lower.der().to_vec()]);
+    verify_ek(&collateral.complete(&half), &fixture.anchors, NOW).unwrap();
+    // What came whole is left as it is, and so is what cannot be read.
+    let whole = fixture.keys_of(vec![ek.clone(), lower.der().to_vec(), upper.der().to_vec()]);
+    assert!(matches!(collateral.complete(&whole), std::borrow::Cow::Borrowed(_)));
+    let junk = fixture.keys_of(vec![b"junk".to_vec()]);
+    assert!(matches!(collateral.complete(&junk), std::borrow::Cow::Borrowed(_)));
+    // Never more than a chain may have.
+    let long = fixture.keys_of(vec![ek; CERTIFICATES]);
+    assert!(matches!(collateral.complete(&long), std::borrow::Cow::Borrowed(_)));
+
+    let names: Vec<_> = collateral.list().map(|entry| entry.subject).collect();
+    let named = |name: &str| CollateralSubject::TpmIntermediate { name: name.to_owned() };
+    assert_eq!(names, [named("upper"), named("lower")]);
+    let mut again = Collateral::new();
+    for (item, imported) in collateral.items() {
+        assert_eq!(again.add(&item, &fixture.anchors, imported), Ok(Added::New));
+    }
+}
+
+#[test]
+fn t12_a_forged_intermediate_of_a_tpm_vendor_is_not_imported() {
+    let fixture = tpm_fixture::Fixture::new();
+    let forged = tpm_fixture::below(&tpm_fixture::ca("TPM maker"), &tpm_fixture::ca_spec("upper"));
+    let item = CollateralItem::TpmIntermediate(forged.der().to_vec());
+    let mut collateral = Collateral::new();
+    let refused = collateral.add(&item, &fixture.anchors, NOW);
+    assert_eq!(refused, Err(CollateralError::Chain(ChainError::BadSignature)));
+    // An expired one vouches for nothing, now or later.
+    let spec = TpmCertificateSpec { validity: tpm_fixture::EXPIRED, ..tpm_fixture::ca_spec("upper") };
+    let item = CollateralItem::TpmIntermediate(tpm_fixture::below(&fixture.ca, &spec).der().to_vec());
+    let refused = collateral.add(&item, &fixture.anchors, NOW);
+    assert_eq!(refused, Err(CollateralError::Chain(ChainError::Expired)));
+    assert!(collateral.is_empty());
 }

@@ -81,16 +81,17 @@ fn s4_every_extension_of_a_product_must_be_there_and_well_formed() {
             None,
             Some(&[]),
             Some(&[2, 0]),
-            Some(&[2, 1, 0x80]),      // negative
-            Some(&[2, 2, 0, 0x7f]),   // not the shortest
-            Some(&[2, 2, 1, 0]),      // more than a byte
-            Some(&[2, 1, 1, 0]),      // more behind it
-            Some(&[4, 1, 1]),         // not an INTEGER
-            Some(&[2, 0x81, 1, 1]),   // not the shortest length
+            Some(&[2, 1, 0x80]),    // negative
+            Some(&[2, 2, 0, 0x7f]), // not the shortest
+            Some(&[2, 2, 1, 0]),    // more than a byte
+            Some(&[2, 1, 1, 0]),    // more behind it
+            Some(&[4, 1, 1]),       // not an INTEGER
+            Some(&[2, 0x81, 1, 1]), // not the shortest length
         ];
         for (suffix, extension) in numbers {
             for value in malformed {
-                let spec = VekSpec::vcek(product, TCB, CHIP_ID).with_extension(suffix, value.map(<[u8]>::to_vec));
+                let spec =
+                    VekSpec::vcek(product, TCB, CHIP_ID).with_extension(suffix, value.map(<[u8]>::to_vec));
                 let expected = AppraisalError::Snp(SnpError::Vek(VekError::Extension { extension }));
                 assert_eq!(fixture.refusal_of_chip(&spec), expected, "{product:?} {suffix} {value:?}");
             }
@@ -104,7 +105,11 @@ fn s4_an_extension_that_the_product_does_not_have_is_refused() {
     let cases: [(&str, &[u8], VekError); 9] = [
         ("1", &[2, 1, 1], VekError::Extension { extension: AmdExtension::StructVersion }),
         ("2", b"Genoa", VekError::Extension { extension: AmdExtension::ProductName }),
-        ("2", &[0x16, 6, b'G', b'e', b'n', b'o', b'a'], VekError::Extension { extension: AmdExtension::ProductName }),
+        (
+            "2",
+            &[0x16, 6, b'G', b'e', b'n', b'o', b'a'],
+            VekError::Extension { extension: AmdExtension::ProductName },
+        ),
         ("2", &[0x16, 6, b'G', b'e', b'n', b'o', b'a', b'-'], VekError::Product),
         ("2", &[0x16, 8, b'G', b'e', b'n', b'o', b'a', b'-', b'b', b'0'], VekError::Product),
         ("3.9", &[2, 1, 0], VekError::Extension { extension: AmdExtension::FmcSpl }),

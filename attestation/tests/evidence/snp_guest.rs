@@ -120,7 +120,10 @@ fn who_signed_the_id_block_can_be_pinned() {
 
     assert_eq!(fixture.rule_refusal(signed, rule([4; 48], by_author())), SnpRuleError::IdKey);
     // A guest without an ID block has a digest of zeros.
-    assert_eq!(fixture.rule_refusal(fixture.report(), rule(id_key, AuthorKeyRule::AnyAuthor)), SnpRuleError::IdKey);
+    assert_eq!(
+        fixture.rule_refusal(fixture.report(), rule(id_key, AuthorKeyRule::AnyAuthor)),
+        SnpRuleError::IdKey
+    );
     assert_eq!(fixture.rule_refusal(unsigned, rule(id_key, by_author())), SnpRuleError::AuthorKey);
     let by_other = fixture.report().id_block(&id_key, Some(&other));
     assert_eq!(fixture.rule_refusal(by_other, rule(id_key, by_author())), SnpRuleError::AuthorKey);

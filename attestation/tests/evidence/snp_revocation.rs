@@ -8,9 +8,7 @@ use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::evidence::Evidence;
 use vouchsafe_protocol::limits::CRL_LEN;
 use vouchsafe_protocol::policy::{Accept, ChipRule, Product, RevocationRule};
-use vouchsafe_simulation::{
-    ASK_SERIAL, ASVK_SERIAL, Critical, CrlSigner, CrlSpec, SimulatedChip, VekSpec,
-};
+use vouchsafe_simulation::{ASK_SERIAL, ASVK_SERIAL, Critical, CrlSigner, CrlSpec, SimulatedChip, VekSpec};
 
 const DAY: u64 = 24 * 60 * 60;
 const MONTH: u32 = 30 * 24 * 60 * 60;
@@ -22,7 +20,11 @@ fn checked(max_age_secs: u32) -> Accept {
     })
 }
 
-fn judge_chip(fixture: &Fixture, chip: &SimulatedChip, crl: Option<Vec<u8>>) -> Result<Appraisal, AppraisalError> {
+fn judge_chip(
+    fixture: &Fixture,
+    chip: &SimulatedChip,
+    crl: Option<Vec<u8>>,
+) -> Result<Appraisal, AppraisalError> {
     let mut evidence = chip.evidence(snp_fixture::report(chip).sign(chip).unwrap());
     evidence.endorsements.crl = crl;
     fixture.appraise_evidence(evidence, &[checked(MONTH)])
@@ -231,7 +233,8 @@ fn s11_a_list_that_was_verified_is_not_believed_under_another_root() {
         evidence.endorsements.crl = Some(crl);
         let (evidence, rules) = (Evidence::Snp(evidence), [checked(MONTH)]);
         let statement = snp_fixture::statement();
-        appraise(&evidence, &statement, &rules, Residency::NotATpm, fixture.context(NOW), &mut cache).map(drop)
+        appraise(&evidence, &statement, &rules, Residency::NotATpm, fixture.context(NOW), &mut cache)
+            .map(drop)
     };
     let list = of(&fixture, &CrlSpec::fresh(NOW));
     judge(&fixture, list.clone()).unwrap();

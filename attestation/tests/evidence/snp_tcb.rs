@@ -112,7 +112,8 @@ fn s5_each_tcb_of_the_report_is_the_one_that_is_compared() {
     let fixture = Fixture::genoa();
     let lower = Tcb { snp: TCB.snp - 1, ..TCB };
     let floors = |which: WhichTcb| {
-        let zero = TcbFloors { committed: Tcb::ZERO, current: Tcb::ZERO, launch: Tcb::ZERO, reported: Tcb::ZERO };
+        let zero =
+            TcbFloors { committed: Tcb::ZERO, current: Tcb::ZERO, launch: Tcb::ZERO, reported: Tcb::ZERO };
         let floors = match which {
             WhichTcb::Committed => TcbFloors { committed: TCB, ..zero },
             WhichTcb::Current => TcbFloors { current: HIGHER, ..zero },
@@ -141,7 +142,8 @@ fn s5_a_grace_floor_is_accepted_with_a_warning_until_its_end() {
     let fixture = Fixture::genoa();
     let with_grace = |grace: Tcb, until_unix_secs| {
         let mut floor = TcbFloor::all(Product::Genoa, HIGHER);
-        floor.grace = TcbGrace::Until { floors: TcbFloor::all(Product::Genoa, grace).floors, until_unix_secs };
+        floor.grace =
+            TcbGrace::Until { floors: TcbFloor::all(Product::Genoa, grace).floors, until_unix_secs };
         snp_fixture::with(|accept| accept.tcb_floors = vec![floor])
     };
     let late = fixture.appraise_with(fixture.report(), &[with_grace(TCB, NOW + 1)]).unwrap();

@@ -15,13 +15,14 @@ use vouchsafe_attestation::tpm::attest::Quote;
 use vouchsafe_attestation::tpm::public::Public;
 use vouchsafe_attestation::tpm::signature::QuoteSignature;
 use vouchsafe_attestation::x509::{Certificate, parse_spki};
-use vouchsafe_attestation::{parse_ak, verify_ak_certificate, verify_ek};
+use vouchsafe_attestation::{Collateral, parse_ak, verify_ak_certificate, verify_ek};
 use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::anchors::{AmdAnchors, Anchors};
 use vouchsafe_protocol::codec;
+use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::evidence::{AkProof, SnpEvidence, TpmKeys};
 use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
-use vouchsafe_protocol::policy::{Permission, Product};
+use vouchsafe_protocol::policy::{Permission, Product, RevocationRule};
 
 use crate::{Target, ignore};
 
@@ -30,6 +31,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ("snp-evidence", snp_evidence),
     ("vek-certificate", |data| ignore(VekCertificate::parse(data))),
     ("crl", crl),
+    ("collateral", collateral),
     ("certificate", certificate),
     ("tpm-quote", |data| ignore(Quote::parse(data))),
     ("tpm-public", tpm_public),
@@ -55,8 +57,22 @@ fn snp_evidence(data: &[u8]) {
     let mut cache = ChainCache::default();
     if let Ok(read) = ReadEvidence::read(&evidence, ANCHORS.amd(), &cache) {
         let now = i64::try_from(NOW).unwrap();
-        ignore(read.verify(ANCHORS.amd(), Permission::Allowed, now, &mut cache));
+        if let Ok(verified) = read.verify(ANCHORS.amd(), Permission::Allowed, now, &mut cache) {
+            let rule = RevocationRule::Checked { max_age_secs: u32::MAX };
+            ignore(verified.check_revocation(rule, ANCHORS.amd(), now, &mut cache));
+        }
     }
+}
+
+/// An import; what gets in can be listed and comes back from a snapshot.
+fn collateral(data: &[u8]) {
+    let Ok(item) = codec::decode::<CollateralItem>(data, INTRODUCTION_FRAME_LEN) else { return };
+    let mut collateral = Collateral::new();
+    if collateral.add(&item, &ANCHORS, NOW).is_ok() {
+        assert_eq!(collateral.list().count(), 1);
+        assert!(collateral.items().all(|(kept, _)| kept == item), "what was verified is what is kept");
+    }
+    assert_eq!(collateral.len(), collateral.list().count(), "nothing was kept of what was refused");
 }
 
 /// Everything that reads a log: the values it leads to confirm it, so that the rules see its events.

@@ -94,7 +94,8 @@ pub(super) fn revocation_list(fleet: &Path) -> Result<Vec<u8>, SimError> {
         return read(&path);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let list = open(fleet)?.crl(&CrlSpec::fresh(now.saturating_sub(SKEW_SECS))).map_err(SimError::Simulation)?;
+    let list =
+        open(fleet)?.crl(&CrlSpec::fresh(now.saturating_sub(SKEW_SECS))).map_err(SimError::Simulation)?;
     write(&path, &list)?;
     Ok(list)
 }
