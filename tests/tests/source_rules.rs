@@ -84,6 +84,48 @@ fn every_crate_has_the_workspace_s_lints() {
     assert!(text.contains(concat!("un", "safe_code = \"forbid\"")));
 }
 
+/// Modules and types of the standard library that reach out of the process or read its clock.
+const OUTSIDE: [&str; 9] = ["env", "fs", "io", "net", "os", "process", "thread", "Instant", "SystemTime"];
+
+/// Which of [`OUTSIDE`] a source names behind `std::`, in any form of `use` or path.
+fn reaches_outside(source: &str) -> Vec<&'static str> {
+    let code: String = source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    // What follows each `std::` up to the end of its statement or path.
+    let after = code.split("std::").skip(1).map(|rest| rest.split([';', '(']).next().unwrap_or_default());
+    let named: Vec<&str> =
+        after.flat_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();
+    OUTSIDE.into_iter().filter(|outside| named.contains(outside)).collect()
+}
+
+/// The lines of a file before its tests.
+fn production(file: &Path) -> String {
+    let source = fs::read_to_string(file).unwrap();
+    source.lines().take(production_lines(file)).collect::<Vec<_>>().join("\n")
+}
+
+/// docs/decisions/0010-collection-is-a-crate.md: what verifies evidence does no input or output, whatever the features.
+#[test]
+fn attestation_reaches_nothing_outside_its_arguments() {
+    let files = tracked("attestation/src/*.rs");
+    assert!(files.len() > 30, "found only {} files", files.len());
+    let found: Vec<_> = files
+        .iter()
+        .map(|file| (file, reaches_outside(&production(file))))
+        .filter(|(_, outside)| !outside.is_empty())
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_search_for_what_reaches_outside_finds_it() {
+    assert_eq!(reaches_outside("use std::fs;\n"), ["fs"]);
+    assert_eq!(reaches_outside("use std::{\n    collections::BTreeMap,\n    net::TcpStream,\n};\n"), ["net"]);
+    assert_eq!(reaches_outside("let now = std::time::SystemTime::now();"), ["SystemTime"]);
+    assert_eq!(reaches_outside("fn f(at: std::time::Instant) {}"), ["Instant"]);
+    assert!(reaches_outside("use std::collections::BTreeMap;\nlet fs = 1; // std::fs").is_empty());
+}
+
 #[test]
 fn the_enclave_s_own_code_is_small() {
     let own = ["enclave", "enclave/runtime"].map(|folder| (folder, lines_of(folder)));
