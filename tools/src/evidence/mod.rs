@@ -2,6 +2,7 @@
 //! command line over `vouchsafe-evidence`, whose verdicts are those of the vault's own verifier.
 
 mod check;
+mod collect;
 mod corpus;
 mod inspect;
 mod measure;
@@ -19,6 +20,7 @@ use vouchsafe_evidence::{Suite, check as run_all};
 
 use crate::failure::Problem;
 
+pub use collect::CollectArgs;
 pub use measure::{MeasureCommand, SnpArgs};
 pub use verify::VerifyArgs;
 
@@ -34,6 +36,8 @@ pub enum EvidenceCommand {
         #[arg(value_name = "DIR")]
         cases: PathBuf,
     },
+    /// Collect all that this machine can show, and write it as a bundle.
+    Collect(CollectArgs),
     /// Write a corpus of bad evidence, with good evidence among it, for any verifier to be tried on.
     ///
     /// Everything is made from this project's own test PKI and the seed: the same seed gives the same bytes. The
@@ -87,6 +91,11 @@ impl EvidenceCommand {
                 let outcome = run_all(&suite(&cases)?)?;
                 print(json, out, &serde_json::to_value(&outcome)?, |out| check::write(&outcome, out))?;
                 Ok(u8::from(outcome.summary.different > 0))
+            }
+            Self::Collect(args) => {
+                let report = args.collect()?;
+                print(json, out, &report.to_json(), |out| report.write(out))?;
+                Ok(report.exit_code())
             }
             Self::Corpus { dir, seed } => {
                 let written = corpus::write(&dir, seed)?;
