@@ -4,7 +4,7 @@
 //! becomes an identity only in [`crate::Core::admit`], where its challenge is used up. Verification runs
 //! outside the core's lock on a snapshot of the roles.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use vouchsafe_attestation::{
     Appraisal, ChainCache, Collateral, Context, Residency, TrustAnchors, appraise, statement,
@@ -16,7 +16,6 @@ use vouchsafe_crypto::transcript::{
     hello_digest, init_done_preimage, offer_digest, offer_preimage, prove_preimage,
 };
 use vouchsafe_protocol::codec;
-use vouchsafe_protocol::evidence::EvidenceKind;
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::introduction::{
     Hello, IntroductionReply, Offer, OfferBody, OperatorKey, Proof, Prove, ProveBody, SignedVault, Subject,
@@ -27,6 +26,7 @@ use vouchsafe_protocol::policy::{RefusalDetail, Role};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::seen::SeenFacts;
 
+use crate::chains::Chains;
 use crate::challenge::{ChallengeMint, OpenedChallenge};
 use crate::journal::SharedCheckpoint;
 use crate::state::Roles;
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     /// Of the signing key, for those who get results signed by it; DER.
     pub signing_certificate: Vec<u8>,
     pub mint: ChallengeMint,
-    pub cache: Mutex<ChainCache>,
+    pub chains: Chains,
     pub latest: SharedCheckpoint,
     pub operators: Vec<OperatorKey>,
     pub anchors: Arc<TrustAnchors>,
@@ -223,7 +223,8 @@ impl Introducer {
                         let answer = activated.as_ref().map(|answer| answer.0.as_slice());
                         let credential = &challenge.credential;
                         let keys = self.collateral.complete(keys);
-                        let resident = quoting::resident(&keys, &self.shared.anchors, credential, answer, now);
+                        let resident =
+                            quoting::resident(&keys, &self.shared.anchors, credential, answer, now);
                         Some(resident.map_err(evidence_failure)?)
                     }
                 };
@@ -235,18 +236,9 @@ impl Introducer {
                     role,
                     &self.shared.statement.vault_id,
                 );
-                // Only reports have chains to remember; quotes need not wait for one another.
-                let (mut shared, mut unused);
-                let cache: &mut ChainCache = match kind {
-                    EvidenceKind::Snp | EvidenceKind::SnpVtpm => {
-                        shared = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
-                        &mut shared
-                    }
-                    EvidenceKind::Tpm => {
-                        unused = ChainCache::new();
-                        &mut unused
-                    }
-                };
+                let mut unused = ChainCache::new();
+                let mut shared = self.shared.chains.of(evidence);
+                let cache = shared.as_deref_mut().unwrap_or(&mut unused);
                 let context = Context {
                     anchors: &self.shared.anchors,
                     collateral: &self.collateral,

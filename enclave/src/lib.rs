@@ -8,6 +8,7 @@
 
 mod authority;
 mod boot;
+mod chains;
 mod challenge;
 mod change;
 mod clocks;

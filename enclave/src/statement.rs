@@ -12,6 +12,7 @@ use vouchsafe_protocol::evidence::Evidence;
 use vouchsafe_protocol::introduction::VaultStatement;
 
 use crate::boot::PlatformName;
+use crate::chains::Chains;
 use crate::challenge::ChallengeMint;
 use crate::change::MarkKind;
 use crate::core::Core;
@@ -117,7 +118,7 @@ impl Unattested {
             signing_key: self.signing_key,
             signing_certificate: self.signing_certificate,
             mint: self.mint,
-            cache: std::sync::Mutex::default(),
+            chains: Chains::default(),
             latest: self.journal.latest(),
             operators: self.state.request.operators.clone(),
             anchors: self.state.anchors.clone(),

@@ -12,17 +12,26 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Every command, as it is called.
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 36] = [
     "",
+    "attestation-result",
+    "attestation-result verify",
     "audit",
     "audit export",
     "audit tail",
     "audit verify",
+    "collateral",
+    "collateral expiring",
+    "collateral import",
+    "collateral inspect",
+    "collateral list",
     "completion",
     "dev",
     "evidence",
     "evidence check",
+    "evidence forget-tpm",
     "evidence inspect",
+    "evidence seen",
     "init",
     "introduce",
     "kv",
