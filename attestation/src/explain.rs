@@ -115,6 +115,31 @@ pub fn accepted_by(rules: &[Explained]) -> Option<&Explained> {
     rules.iter().find(|rule| matches!(rule.outcome, Outcome::Accepts(_)))
 }
 
+/// What a vault would name if no rule accepts: the first refusal of the rule that got furthest.
+#[must_use]
+pub fn refusal(rules: &[Explained]) -> AppraisalError {
+    let mut furthest: Option<AppraisalError> = None;
+    for rule in rules {
+        if let Outcome::Refuses(refusals) = &rule.outcome
+            && let Some(first) = refusals.first()
+            && furthest.is_none_or(|kept| progress(first) > progress(&kept))
+        {
+            furthest = Some(*first);
+        }
+    }
+    furthest.unwrap_or(AppraisalError::Kind)
+}
+
+/// How far a rule got: over the report, over the quote, and then what is checked after the rules.
+fn progress(error: &AppraisalError) -> (u8, u8) {
+    match error {
+        AppraisalError::SnpRule(error) => (1, error.step()),
+        AppraisalError::TpmRule(error) => (2, error.step()),
+        AppraisalError::Snp(_) | AppraisalError::UserData => (3, 0),
+        _ => (0, 0),
+    }
+}
+
 /// Tries rules on stored evidence, whatever statement it is over. `keys` are what a TPM showed of its keys; an
 /// endorsement key's credential is taken to have been opened, which [`Untried::Credential`] says.
 #[must_use]
@@ -437,7 +462,7 @@ fn refused(error: SnpError) -> NotGenuine {
 /// A report whose chain and signature were checked, or which is at least readable.
 enum ReportCheck<'a> {
     Verified(Box<VerifiedReport<'a>>),
-    Unverified { report: Report, product: Product, error: SnpError },
+    Unverified { report: Box<Report>, product: Product, error: SnpError },
 }
 
 impl<'a> ReportCheck<'a> {
@@ -452,7 +477,7 @@ impl<'a> ReportCheck<'a> {
             // Without an endorsement the report itself names its product, from version 3 on.
             let product = report.cpuid.and_then(|cpuid| cpuid.product());
             let product = product.ok_or(AppraisalError::Snp(error))?;
-            Ok(Self::Unverified { report: report.clone(), product, error })
+            Ok(Self::Unverified { report: Box::new(report.clone()), product, error })
         };
         let read = match read.with_collateral(collateral).with_vek(anchors.amd(), cache) {
             Ok(read) => read,

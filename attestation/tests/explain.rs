@@ -1,7 +1,11 @@
 //! What rules say of stored evidence: all that each refuses, and the same verdict as an appraisal.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test, helpers included")]
+
+use std::sync::OnceLock;
+
 use vouchsafe_attestation::explain::{
-    Explained, Explanation, NotGenuine, Outcome, Untried, explain, explain_seen,
+    Explained, Explanation, NotGenuine, Outcome, Untried, explain, explain_seen, refusal,
 };
 use vouchsafe_attestation::snp::rules::{SnpRuleError, Warning, WhichTcb, WhichVector};
 use vouchsafe_attestation::{
@@ -29,8 +33,13 @@ struct World {
 }
 
 impl World {
+    /// RSA keys are slow to make: one PKI for all tests.
     fn new() -> Self {
-        let pki = SimulatedPki::generate(Product::Genoa).unwrap();
+        static PKI: OnceLock<SimulatedPki> = OnceLock::new();
+        Self::of(PKI.get_or_init(|| SimulatedPki::generate(Product::Genoa).unwrap()))
+    }
+
+    fn of(pki: &SimulatedPki) -> Self {
         let chip = pki.chip(&VekSpec::vcek(Product::Genoa, TCB, [0xc1; 64])).unwrap();
         let anchors = Anchors { amd: AmdAnchors::Simulated(vec![pki.root()]), tpm: Vec::new() };
         Self { chip, anchors: TrustAnchors::new(&anchors).unwrap() }
@@ -176,7 +185,7 @@ fn s11_revocation_is_tried_with_a_chain_and_named_without_one() {
 
 #[test]
 fn s2_forged_evidence_is_not_genuine_though_a_rule_would_accept_what_it_says() {
-    let (world, stranger) = (World::new(), World::new());
+    let (world, stranger) = (World::new(), World::of(&SimulatedPki::generate(Product::Genoa).unwrap()));
     let evidence = Evidence::Snp(stranger.chip.evidence(stranger.report().sign(&stranger.chip).unwrap()));
     let collateral = Collateral::new();
     let context = Context { anchors: &world.anchors, collateral: &collateral, now_unix_secs: NOW };
@@ -306,4 +315,25 @@ fn a_log_that_was_not_kept_refuses_nothing_and_is_named() {
         explained,
         Explained { index: 0, outcome: Outcome::Accepts(vec![]), untried: vec![Untried::Logs] }
     );
+}
+
+#[test]
+fn the_refusal_that_is_named_is_that_of_the_rule_that_got_furthest() {
+    let world = World::new();
+    let mut early = rule();
+    early.measurements = vec![LaunchDigest([1; 48]).into()];
+    let mut late = rule();
+    late.min_guest_svn = 9;
+    late.chip = ChipRule::Allow(vec![ChipId([1; 64])]);
+    let mut latest = rule();
+    latest.revocation = RevocationRule::Checked { max_age_secs: 60 };
+    let named = |rules: &[SnpAccept]| {
+        let rules: Vec<Accept> = rules.iter().cloned().map(Accept::Snp).collect();
+        refusal(&world.explain_at(world.report(), &rules, NOW).rules).code()
+    };
+    assert_eq!(named(&[early.clone(), late.clone()]), "snp.guest-svn");
+    assert_eq!(named(&[late.clone(), early.clone()]), "snp.guest-svn");
+    assert_eq!(named(&[latest, late, early]), "snp.crl.missing");
+    let tpm = world.explain_at(world.report(), &[Accept::Tpm(tpm_rule())], NOW);
+    assert_eq!(refusal(&tpm.rules), AppraisalError::Kind);
 }

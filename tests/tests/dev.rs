@@ -280,3 +280,38 @@ fn h2_an_auditor_notices_every_change_of_an_exported_log() {
     fs::write(log.join("journal.checkpoint"), checkpoint).unwrap();
     done(&nobody, &verify, b"");
 }
+
+#[test]
+fn policy_plan_asks_the_vault_whose_access_would_end() {
+    let dir = TempDir::new().unwrap();
+    let home = dir.path().join("vault");
+    let dev = Dev::start(&["--dir", home.to_str().unwrap()]);
+    done(&home, &["introduce", "--role", "demo", "--platform", "sim"], b"");
+    let role = fs::read_to_string(home.join("demo-role.toml")).unwrap();
+    let stricter = dir.path().join("stricter.toml");
+    fs::write(&stricter, role.replace("vmpl        = 0", "platform_info = { smt = \"forbidden\" }")).unwrap();
+    let (same, stricter) = (home.join("demo-role.toml"), stricter.to_str().unwrap());
+    // What is in force ends nothing.
+    let planned = done(&home, &["policy", "plan", same.to_str().unwrap()], b"");
+    assert!(planned.contains("nobody would lose access"), "{planned}");
+    let plan = |more: &[&str]| {
+        let arguments = [&["policy", "plan", stricter, "--output", "json"], more].concat();
+        let output = run(&home, &arguments, b"");
+        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let asked = plan(&[]);
+    assert_eq!((&asked["lost"], &asked["simulated"]), (&1.into(), &true.into()));
+    let lost = &asked["identities"][0];
+    assert_eq!((&lost["role"], &lost["before"]["rule"]), (&"demo".into(), &1.into()));
+    assert_eq!(
+        (&lost["after"]["code"], &lost["expected"]),
+        (&"snp.platform-info".into(), &"smt clear".into())
+    );
+    // The same from what was exported, without the vault.
+    let seen = dir.path().join("seen.json");
+    fs::write(&seen, done(&home, &["evidence", "seen", "--output", "json"], b"")).unwrap();
+    dev.stop("-TERM");
+    let offline = plan(&["--seen", seen.to_str().unwrap(), "--before", same.to_str().unwrap()]);
+    assert_eq!(offline["identities"], asked["identities"]);
+}

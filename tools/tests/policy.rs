@@ -1,6 +1,6 @@
 //! `vouchsafe policy`, the built program: what people and programs are told, and the exit codes.
 
-#![expect(clippy::panic, clippy::indexing_slicing, reason = "a test, helpers included")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test, helpers included")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,9 @@ use std::error::Error as _;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use vouchsafe_attestation::explain::{Explained, Explanation, NotGenuine, Outcome, Untried, explain};
+use vouchsafe_attestation::explain::{
+    Explained, Explanation, NotGenuine, Outcome, Untried, explain, refusal,
+};
 use vouchsafe_attestation::snp::rules::Warning;
 use vouchsafe_attestation::{AppraisalError, ChainCache, Collateral, Context as Judging, TrustAnchors};
 use vouchsafe_client::policy;
@@ -89,7 +91,7 @@ impl Told<'_> {
             "accepted": accepted.is_some(),
             "rule": accepted.map(|rule| rule.index + 1),
             "genuine": self.explanation.genuine.is_ok(),
-            "refused": self.refusal(accepted),
+            "refused": self.refused_by(accepted),
         });
         if let (Detail::EachRule, Some(object)) = (detail, json.as_object_mut()) {
             let rules: Vec<Value> = self.explanation.rules.iter().map(|rule| self.rule_json(rule)).collect();
@@ -107,11 +109,11 @@ impl Told<'_> {
     }
 
     /// The one code that stands for a refusal: of the evidence, else of the rule that got furthest.
-    fn refusal(&self, accepted: Option<&Explained>) -> Option<&'static str> {
+    fn refused_by(&self, accepted: Option<&Explained>) -> Option<&'static str> {
         match (&self.explanation.genuine, accepted) {
             (Err(error), _) => Some(error.code()),
             (Ok(()), Some(_)) => None,
-            (Ok(()), None) => Some(refusal_code(&self.explanation.rules)),
+            (Ok(()), None) => Some(refusal(&self.explanation.rules).code()),
         }
     }
 
@@ -152,7 +154,7 @@ impl Told<'_> {
             Outcome::OtherKind => ("other-kind", &[][..], &[][..]),
             Outcome::Refuses(refusals) => ("refuses", &[][..], refusals.as_slice()),
         };
-        let refusal = |refusal: &AppraisalError| {
+        let refusal_json = |refusal: &AppraisalError| {
             let compared = accept.and_then(|accept| self.shown.compared(refusal, accept));
             let (expected, actual) = match compared {
                 Some(Compared { expected, actual }) => (Some(expected), actual),
@@ -170,24 +172,10 @@ impl Told<'_> {
             "kind": accept.map(kind_name),
             "verdict": verdict,
             "warnings": warnings.iter().map(|warning| kebab(&format!("{warning:?}"))).collect::<Vec<_>>(),
-            "refusals": refusals.iter().map(refusal).collect::<Vec<_>>(),
+            "refusals": refusals.iter().map(refusal_json).collect::<Vec<_>>(),
             "not_tried": rule.untried.iter().map(|untried| kebab(&format!("{untried:?}"))).collect::<Vec<_>>(),
         })
     }
-}
-
-/// The code that a vault would name: of the rule whose first refusal came latest. Rules of one kind stop in one order,
-/// so the one with the fewest refusals is as good as any to begin with.
-pub(super) fn refusal_code(rules: &[Explained]) -> &'static str {
-    let refusals = |rule: &Explained| match &rule.outcome {
-        Outcome::Refuses(refusals) => Some((refusals.len(), refusals.first()?.code())),
-        Outcome::Accepts(_) | Outcome::OtherKind => None,
-    };
-    rules
-        .iter()
-        .filter_map(refusals)
-        .min_by_key(|(count, _)| *count)
-        .map_or("evidence.kind", |(_, code)| code)
 }
 
 /// The kind of a rule as policy files write it.

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use vouchsafe_attestation::explain::{Explained, accepted_by, explain_seen};
+use vouchsafe_attestation::explain::{Explained, Outcome, accepted_by, explain_seen, refusal};
 use vouchsafe_client::policy;
 use vouchsafe_protocol::id::RoleName;
 use vouchsafe_protocol::policy::Role;
 use vouchsafe_protocol::seen::{SeenEvidence, SeenFacts};
 
 use super::compared::{Compared, Shown, product_name};
-use super::explain::refusal_code;
 use super::{PlanArgs, seen_file};
 use crate::context::{Concluded, Context, now_secs};
 use crate::failure::is_not_found;
@@ -146,7 +145,7 @@ fn verdict(record: &SeenEvidence, role: &Role, now: u64) -> (Verdict, Vec<Explai
         Err(error) => return (Verdict::Refused(error.code()), Vec::new()),
     };
     let verdict = match accepted_by(&rules) {
-        None => Verdict::Refused(refusal_code(&rules)),
+        None => Verdict::Refused(refusal(&rules).code()),
         Some(_) if too_old(record, role, now) => Verdict::Refused("evidence.age"),
         Some(rule) => Verdict::Accepted(rule.index.saturating_add(1)),
     };
@@ -158,7 +157,6 @@ fn too_old(record: &SeenEvidence, role: &Role, now: u64) -> bool {
 }
 
 fn first_compared(record: &SeenEvidence, role: &Role, rules: &[Explained], code: &str) -> Option<Compared> {
-    use vouchsafe_attestation::explain::Outcome;
     let shown = Shown::of_seen(&record.facts);
     rules.iter().find_map(|rule| match &rule.outcome {
         Outcome::Refuses(refusals) => {
