@@ -148,6 +148,10 @@ fn both_forms_replay_in_both_banks() {
         assert_eq!((files[5].algorithm, files[5].digest.as_ref()), (&b"sha1"[..], &[7; 20][..]));
         assert!(read[4].is_violation() && !read[3].is_violation());
     }
+    // A violation has no hash that could tell where its name ends; the kernel gives it no signature.
+    let text = ascii(&[Measured { violation: true, ..signed("/var/log/two words", &[]) }]);
+    let read = ImaLog::parse(&text).unwrap().entries().next().unwrap().unwrap();
+    assert_eq!(read.file.unwrap().name, b"/var/log/two words");
     // The last line may lack its line feed.
     let text = ascii(&entries);
     assert!(ImaLog::parse(&text[..text.len() - 1]).is_ok());
@@ -155,10 +159,25 @@ fn both_forms_replay_in_both_banks() {
 
 #[test]
 fn a_text_log_of_another_bank_is_read() {
-    let entry = file("/usr/bin/init", 2);
-    let line = entry.line().replace(&hex(&entry.template_hash(SHA1)), &hex(&entry.template_hash(SHA256)));
-    let log = ImaLog::parse(line.as_bytes()).unwrap();
-    assert!(log.confirm(SHA256, &value(&[entry], SHA256)).is_ok());
+    for bank in [SHA256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
+        let entry = file("/usr/bin/init", 2);
+        let line = entry.line().replace(&hex(&entry.template_hash(SHA1)), &hex(&entry.template_hash(bank)));
+        let log = ImaLog::parse(line.as_bytes()).unwrap();
+        assert!(log.confirm(bank, &value(&[entry], bank)).is_ok());
+    }
+}
+
+#[test]
+fn names_of_a_binary_log_are_bounded() {
+    let named =
+        |template: &[u8], data: &[u8]| [&10u32.to_le_bytes()[..], &[0; 20], &sized(template), data].concat();
+    let parses = |bytes: &[u8]| ImaLog::parse(bytes).is_ok();
+    assert!(parses(&named(&[b'a'; 255], &sized(b"data"))) && !parses(&named(&[b'a'; 256], &sized(b"data"))));
+    let old = |len: usize| named(b"ima", &[&[7; 20][..], &sized(&vec![b'a'; len])].concat());
+    assert!(parses(&old(255)) && !parses(&old(256)));
+    // PCRs, in an entry that does not decide what form the log is of.
+    let second = |pcr: u8| [file("/usr/bin/init", 2), Measured { pcr, ..file("/usr/bin/init", 2) }];
+    assert!(parses(&binary(&second(23))) && !parses(&binary(&second(24))));
 }
 
 #[test]
@@ -205,6 +224,9 @@ fn entries_of_another_form_are_refused() {
     for line in ["\n", " \n", "10\n", "10 \n", "10 00 ima-ng\n"] {
         assert_eq!(ImaLog::parse(line.as_bytes()).map(|_| ()), malformed, "{line}");
     }
+    let empty = [Measured { digest: Vec::new(), ..file("/usr/bin/init", 2) }];
+    assert_eq!(ImaLog::parse(&ascii(&empty)).map(|_| ()), malformed);
+    assert_eq!(ImaLog::parse(&binary(&empty)).map(|_| ()), malformed);
     let other = good.replacen("ima-ng", "ima-buf", 1);
     assert_eq!(ImaLog::parse(other.as_bytes()).map(|_| ()), Err(ImaError::Template { number: 1 }));
     // In the binary form: the PCR, a length beyond the end, a name without its NUL, a field too many.

@@ -38,7 +38,8 @@ fn both_formats_parse() {
     let bytes = log.encode();
     let old = EventLog::parse(&bytes).unwrap();
     assert!(!old.is_crypto_agile() && !old.has_bank(HashAlgorithm::Sha256));
-    assert_eq!((old.record_count(), old.events()[1].number), (2, 2));
+    let numbers: Vec<u32> = old.events().iter().map(|event| event.number).collect();
+    assert_eq!((old.record_count(), numbers), (2, vec![1, 2]));
     let digest = old.events()[1].digest(HashAlgorithm::DangerousSha1).unwrap();
     assert_eq!(digest, HashAlgorithm::DangerousSha1.digest(&[b"started"]));
 }
@@ -104,6 +105,10 @@ fn a_malformed_header_is_refused() {
     assert_eq!(broken(&|header| header.truncate(20)), EventLogError::Header);
     assert_eq!(broken(&|header| header.push(0)), EventLogError::Header);
     assert_eq!(broken(&|header| *header.last_mut().unwrap() = 1), EventLogError::Header);
+    // 32-bit firmware.
+    let mut log = two_events();
+    log.header.as_mut().unwrap()[23] = 1;
+    assert!(EventLog::parse(&log.encode()).is_ok());
     let mut log = two_events();
     let header = log.header.as_mut().unwrap();
     *header.last_mut().unwrap() = 2;
@@ -128,8 +133,25 @@ fn t9_a_header_with_impossible_algorithms_is_refused() {
     let mut log = two_events();
     let mut header = header(&[(SHA1, 20), (SHA256, 32)]);
     header[24..28].fill(0xff);
+    log.header = Some(header.clone());
+    assert_eq!(refusal(&log), EventLogError::Algorithms);
+    // One more than there are: refused by their number, not for want of bytes.
+    header[24..28].copy_from_slice(&9u32.to_le_bytes());
     log.header = Some(header);
     assert_eq!(refusal(&log), EventLogError::Algorithms);
+}
+
+#[test]
+fn every_registered_algorithm_may_be_announced() {
+    let all = [(4, 20), (0x0b, 32), (0x0c, 48), (0x0d, 64), (0x12, 32), (0x27, 32), (0x28, 48), (0x29, 64)];
+    let mut log = LogBuilder { header: Some(header(&all)), ..two_events() };
+    log.events[1].digests = all.iter().map(|(id, len)| (*id, vec![1; usize::from(*len)])).collect();
+    let bytes = log.encode();
+    let parsed = EventLog::parse(&bytes).unwrap();
+    assert_eq!(parsed.algorithms().len(), 8);
+    let digests = parsed.events()[1].digests.iter().map(|(id, digest)| (id, digest.len() as u16));
+    assert!(digests.eq(all));
+    assert_eq!(parsed.events()[1].digest(HashAlgorithm::Sha512), Some(&[1; 64][..]));
 }
 
 #[test]

@@ -59,7 +59,8 @@ fn file(data: &[u8], has_signature: bool) -> Result<FileMeasurement<'_>, WrongLe
     let colon = digest.iter().position(|byte| *byte == b':').ok_or(WrongLength)?;
     let (algorithm, digest) = digest.split_at_checked(colon).ok_or(WrongLength)?;
     let digest = digest.strip_prefix(b":\0").ok_or(WrongLength)?;
-    let digest = ShortDigest::new(digest.iter().copied()).ok_or(WrongLength)?;
+    let digest =
+        ShortDigest::new(digest.iter().copied()).filter(|_| !digest.is_empty()).ok_or(WrongLength)?;
     Ok(FileMeasurement { algorithm, digest, name, signature: Cow::Borrowed(signature) })
 }
 
