@@ -142,3 +142,56 @@ impl Veks {
 
 /// Signatures checked to find a VLEK: those of one TCB, for a report of version 2 of every product.
 const MOST_TRIED: usize = 3 * VLEKS_PER_TCB;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_767_225_600;
+
+    fn claims(n: usize, tcb: u8) -> VekClaims {
+        let mut chip_id = [1; 64];
+        chip_id.iter_mut().zip(n.to_le_bytes()).for_each(|(to, from)| *to = from);
+        VekClaims {
+            kind: SigningKey::Vcek,
+            product: Product::Genoa,
+            tcb: RawTcb([tcb; 8]),
+            chip_id,
+            provider: None,
+            point: Vec::new(),
+        }
+    }
+
+    fn until(secs: u64) -> Validity {
+        Validity { not_before: 0, not_after: seconds(secs) }
+    }
+
+    #[test]
+    fn it_is_bounded_and_what_has_expired_makes_room() {
+        let mut veks = Veks::default();
+        for n in 0..VEKS {
+            let end = if n < 2 { NOW } else { NOW + 100 };
+            assert_eq!(veks.add(&claims(n, 0), &[], until(end), NOW), Ok(Added::New));
+        }
+        let full = Err(CollateralError::Full { most: VEKS });
+        assert_eq!(veks.add(&claims(VEKS, 0), &[], until(NOW + 100), NOW), full);
+        assert_eq!(veks.len(), VEKS);
+        // One that is there can be replaced all the same.
+        assert_eq!(veks.add(&claims(5, 0), &[], until(NOW + 200), NOW), Ok(Added::Replaced));
+        assert_eq!(veks.add(&claims(VEKS, 0), &[], until(NOW + 100), NOW + 1), Ok(Added::New));
+        assert_eq!(veks.len(), VEKS - 1);
+    }
+
+    #[test]
+    fn one_chip_may_have_a_certificate_for_each_of_its_tcbs() {
+        let mut veks = Veks::default();
+        for tcb in 0..20 {
+            assert_eq!(veks.add(&claims(1, tcb), &[tcb], until(NOW), NOW), Ok(Added::New));
+        }
+        let chip_id = claims(1, 0).chip_id;
+        let found: Vec<_> =
+            veks.candidates(&chip_id, [7; 8]).map(|(_, vek)| vek.stored.der.clone()).collect();
+        assert_eq!(found, [[7]]);
+        assert_eq!(veks.candidates(&[0; 64], [7; 8]).count(), 0);
+    }
+}

@@ -7,7 +7,9 @@ use vouchsafe_attestation::snp::vek::VekError;
 use vouchsafe_attestation::snp::verify::SnpError;
 use vouchsafe_attestation::x509::{CertificateError, ChainError};
 use vouchsafe_attestation::{Added, AppraisalError, Collateral, CollateralError, verify_ek};
-use vouchsafe_protocol::collateral::{AMD_INTERMEDIATES, CollateralItem, CollateralSubject, VLEKS_PER_TCB};
+use vouchsafe_protocol::collateral::{
+    AMD_INTERMEDIATES, CollateralItem, CollateralSubject, TPM_INTERMEDIATES, VLEKS_PER_TCB,
+};
 use vouchsafe_protocol::evidence::SnpEndorsements;
 use vouchsafe_protocol::limits::CERTIFICATES;
 use vouchsafe_protocol::policy::{ChipId, ChipRule, CspName, Product, Tcb};
@@ -352,4 +354,24 @@ fn t12_a_forged_intermediate_of_a_tpm_vendor_is_not_imported() {
     let refused = collateral.add(&item, &fixture.anchors, NOW);
     assert_eq!(refused, Err(CollateralError::Chain(ChainError::Expired)));
     assert!(collateral.is_empty());
+}
+
+#[test]
+fn intermediates_of_tpm_vendors_are_bounded() {
+    let fixture = tpm_fixture::Fixture::new();
+    let mut collateral = Collateral::new();
+    let item = |n: usize, not_after| {
+        let validity = Validity { not_after, ..Validity::default() };
+        let spec = TpmCertificateSpec { validity, ..tpm_fixture::ca_spec(&format!("authority {n}")) };
+        CollateralItem::TpmIntermediate(tpm_fixture::below(&fixture.ca, &spec).der().to_vec())
+    };
+    for n in 0..TPM_INTERMEDIATES {
+        let end = if n == 0 { NOW } else { NOW + DAY };
+        assert_eq!(collateral.add(&item(n, end), &fixture.anchors, NOW), Ok(Added::New));
+    }
+    let one_more = item(TPM_INTERMEDIATES, NOW + DAY);
+    let full = CollateralError::Full { most: TPM_INTERMEDIATES };
+    assert_eq!(collateral.add(&one_more, &fixture.anchors, NOW), Err(full));
+    assert_eq!(collateral.add(&one_more, &fixture.anchors, NOW + 1), Ok(Added::New));
+    assert_eq!(collateral.len(), TPM_INTERMEDIATES);
 }
