@@ -6,6 +6,7 @@ use vouchsafe_attestation::azure::{HclReport, RuntimeClaims};
 use vouchsafe_attestation::snp::report::Report;
 use vouchsafe_attestation::x509::{Certificate, parse_spki};
 use vouchsafe_attestation::{AkCertError, EkError, verify_ak_chain, verify_ek_chain};
+use vouchsafe_crypto::verify::{HashAlgorithm, Scheme};
 
 /// 2026-01-15.
 const AT: i64 = 1_768_435_200;
@@ -97,6 +98,27 @@ fn real_certificates_of_attestation_and_endorsement_keys_are_told_apart() {
     }
     assert_eq!(verify_ek_chain(&google, &[], AT).unwrap_err(), EkError::KeyUsage);
     assert_eq!(verify_ek_chain(&azure, &[], AT).unwrap_err(), EkError::ExtendedUsage);
+}
+
+#[test]
+fn t9_the_hash_of_an_rsa_signature_is_the_one_it_names() {
+    let Some(folder) = evidence() else { return };
+    let der = std::fs::read(folder.join("cert/azure-vtpm-intermediate-03.der")).unwrap();
+    let name = |last| [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, last];
+    let with = |last| {
+        let mut der = der.clone();
+        let places: Vec<usize> = (0..der.len()).filter(|at| der[*at..].starts_with(&name(12))).collect();
+        assert_eq!(places.len(), 2);
+        places.iter().for_each(|at| der[at + 8] = last);
+        Certificate::parse(&der).unwrap().scheme()
+    };
+    assert_eq!(with(11), Some(Scheme::RsaPkcs1(HashAlgorithm::Sha256)));
+    assert_eq!(with(12), Some(Scheme::RsaPkcs1(HashAlgorithm::Sha384)));
+    assert_eq!(with(13), Some(Scheme::RsaPkcs1(HashAlgorithm::Sha512)));
+    // MD5, SHA-1 and SHA-224.
+    for last in [4, 5, 14] {
+        assert_eq!(with(last), None);
+    }
 }
 
 fn der_of(pem: &str) -> Vec<u8> {

@@ -4,9 +4,9 @@ use vouchsafe_attestation::parse_ak;
 use vouchsafe_attestation::tpm::attest::Quote;
 use vouchsafe_attestation::tpm::quote::{Expected, PcrValues, QuoteError, verify_quote};
 use vouchsafe_attestation::tpm::signature::QuoteSignature;
-use vouchsafe_crypto::verify::HashAlgorithm;
+use vouchsafe_crypto::verify::{HashAlgorithm, PublicKey};
 use vouchsafe_protocol::policy::Permission;
-use vouchsafe_simulation::tpm::QuoteBuilder;
+use vouchsafe_simulation::tpm::{QuoteBuilder, sized};
 
 use crate::tpm_fixture::{Fixture, SHA1, pcrs, quote_over};
 
@@ -77,4 +77,49 @@ fn t9_sha1_is_refused_unless_allowed_by_name() {
     let weak = QuoteSignature::parse(&weak).unwrap();
     assert_eq!(check(Permission::Forbidden, &weak, Some(ak.scheme())), Err(QuoteError::Scheme));
     assert_eq!(check(Permission::Forbidden, &weak, None), Err(QuoteError::Sha1));
+}
+
+#[test]
+fn s13_a_scalar_longer_than_the_order_is_not_cut() {
+    let fixture = Fixture::new();
+    let ak = parse_ak(&fixture.ak.public).unwrap();
+    let builder = quote_over(&pcrs());
+    let bytes = builder.encode();
+    let quote = Quote::parse(&bytes).unwrap();
+    let raw = fixture.ak.key.sign_raw(&bytes).unwrap();
+    let check = |before: &[u8]| {
+        let r = sized(&[before, &raw[..32]].concat());
+        let s = sized(&raw[32..]);
+        let signature = [&[0x00, 0x18, 0x00, 0x0b], r.as_slice(), &s].concat();
+        let expected = Expected {
+            key: ak.key(),
+            scheme: Some(ak.scheme()),
+            extra_data: &builder.extra_data,
+            sha1: Permission::Forbidden,
+        };
+        let signature = QuoteSignature::parse(&signature).unwrap();
+        verify_quote(&bytes, &quote, &signature, &values(), expected)
+    };
+    assert_eq!(check(&[]), Ok(()));
+    for before in [[1].as_slice(), &[1, 0], &[1; 16]] {
+        assert_eq!(check(before), Err(QuoteError::BadSignature));
+    }
+}
+
+#[test]
+fn a_bare_key_of_another_kind_cannot_have_signed() {
+    let fixture = Fixture::new();
+    let builder = quote_over(&pcrs());
+    let bytes = builder.encode();
+    let quote = Quote::parse(&bytes).unwrap();
+    let ecdsa = QuoteSignature::parse(&fixture.ak.sign(&bytes)).unwrap();
+    let rsa = QuoteSignature::raw_rsassa_sha256(&[1; 256]);
+    let rsa_key = PublicKey::Rsa { modulus: vec![0x80; 256], exponent: vec![1, 0, 1] };
+    let ak = parse_ak(&fixture.ak.public).unwrap();
+    for (key, signature) in [(&rsa_key, &ecdsa), (ak.key(), &rsa)] {
+        let expected =
+            Expected { key, scheme: None, extra_data: &builder.extra_data, sha1: Permission::Forbidden };
+        let refused = verify_quote(&bytes, &quote, signature, &values(), expected);
+        assert_eq!(refused, Err(QuoteError::Scheme));
+    }
 }
