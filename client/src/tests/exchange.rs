@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use vouchsafe_attestation::{ChainCache, Residency, StatementPreimage, TrustAnchors, appraise, statement};
+use vouchsafe_attestation::{
+    ChainCache, Collateral, Context, Residency, StatementPreimage, TrustAnchors, appraise, statement,
+};
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
@@ -12,7 +14,8 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
 use vouchsafe_protocol::id::RoleName;
 use vouchsafe_protocol::introduction::{
-    Hello, IntroductionReply, IntroductionRequest, OfferBody, OperatorKey, Proof, Prove, ProveBody, Subject,
+    Hello, IntroductionReply, IntroductionRequest, LogsWanted, OfferBody, OperatorKey, Proof, Prove,
+    ProveBody, Subject,
 };
 use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
 use vouchsafe_protocol::link::ALPN_INTRODUCE;
@@ -40,7 +43,12 @@ impl Attester for SimMachine {
         Err(PlatformError::NoTpm)
     }
 
-    fn evidence(&mut self, statement: &StatementPreimage, _pcrs: &[u8]) -> Result<Evidence, PlatformError> {
+    fn evidence(
+        &mut self,
+        statement: &StatementPreimage,
+        _pcrs: &[u8],
+        _logs: LogsWanted,
+    ) -> Result<Evidence, PlatformError> {
         *self.0.lock().unwrap() += 1;
         Ok(Evidence::Snp(CHIP.attest(MEASUREMENT, &statement.snp_report_data()).unwrap()))
     }
@@ -99,7 +107,9 @@ fn check_proof(vault: &FakeVault, prove: &Prove) -> ProveBody {
             let anchors = TrustAnchors::new(&vault.anchors).unwrap();
             let cache = &mut ChainCache::new();
             let rules = [Accept::Snp(rules)];
-            appraise(evidence, &statement, &rules, &anchors, Residency::NotATpm, now_secs(), cache).unwrap();
+            let collateral = Collateral::new();
+            let context = Context { anchors: &anchors, collateral: &collateral, now_unix_secs: now_secs() };
+            appraise(evidence, &statement, &rules, Residency::NotATpm, context, cache).unwrap();
         }
         (Proof::OperatorKey, Subject::Operator(_)) => {}
         other => panic!("{other:?}"),
@@ -291,7 +301,7 @@ async fn init_is_signed_and_its_platform_is_the_expected_one() {
     let endpoint = serve_introductions(move |request| Some(answer(&vault, request))).await;
     let mut expected = pin.platform.clone();
     let VaultPlatformPin::Snp(rules) = &mut expected else { panic!() };
-    rules.measurements[0].0[0] ^= 1;
+    rules.measurements[0].value.0[0] ^= 1;
     let error = init(&endpoint, &parts(&pin), &VaultPlatform::Expected(expected)).await.unwrap_err();
     assert!(matches!(error, InitError::Vault(VaultError::Evidence(_))), "{error:?}");
 }
