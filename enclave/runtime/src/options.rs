@@ -59,6 +59,9 @@ pub struct Options {
     /// File with the DER of the certificate that issued it, if it is a VLEK.
     #[arg(long, value_name = "FILE", requires = "vek")]
     intermediate: Option<PathBuf>,
+    /// DER of AMD's revocation list, for agents that ask for one; read anew for each piece of evidence.
+    #[arg(long, value_name = "FILE")]
+    crl: Option<PathBuf>,
     /// Which TPM: device:PATH or swtpm:host=HOST,port=PORT.
     #[arg(long, value_name = "STR", default_value_t = Tcti::default_device())]
     tcti: Tcti,
@@ -134,6 +137,7 @@ impl Options {
             PlatformChoice::Snp => PlatformConfig::Snp(SnpConfig {
                 vek: self.vek.clone(),
                 intermediate: self.intermediate.clone(),
+                crl: self.crl.clone(),
                 ..SnpConfig::default()
             }),
             PlatformChoice::Tpm => PlatformConfig::Tpm(TpmConfig {
