@@ -5,6 +5,7 @@ use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use clap::Parser;
@@ -64,33 +65,52 @@ fn main() -> anyhow::Result<ExitCode> {
         },
         |note| eprintln!("{note}"),
     )?;
+    for mutant in &built.mutants {
+        fates.entry(mutant.id).or_insert(Fate::Unnoticed { reached_by: 0 });
+    }
+    let write = |report: &Report| -> anyhow::Result<()> {
+        Ok(serde_json::to_writer_pretty(File::create(root.join(&options.report))?, report)?)
+    };
+    write(&Report::new(built.mutants.clone(), fates.clone(), built.not_built))?;
     if own_tests == OwnTests::Run {
-        put_to_tests(&built.tests, &mut fates, &root)?;
+        put_to_tests(&built.tests, options.processes, &mut fates, &root)?;
     }
 
     let report = Report::new(built.mutants, fates, built.not_built);
     let accepted = Accepted::read(&fs::read_to_string(root.join("docs/MUTANTS.md")).unwrap_or_default());
-    serde_json::to_writer_pretty(File::create(root.join(&options.report))?, &report)?;
+    write(&report)?;
     print!("{}", report.text(&accepted));
     Ok(if report.open(&accepted).is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[expect(clippy::print_stderr, reason = "a program that reports")]
-fn put_to_tests(programs: &[PathBuf], fates: &mut BTreeMap<usize, Fate>, root: &Path) -> anyhow::Result<()> {
+fn put_to_tests(
+    programs: &[PathBuf],
+    processes: usize,
+    fates: &mut BTreeMap<usize, Fate>,
+    root: &Path,
+) -> anyhow::Result<()> {
     let unnoticed = |fate: &Fate| matches!(fate, Fate::Unnoticed { .. });
     let places: BTreeSet<usize> =
         fates.iter().filter(|(_, fate)| unnoticed(fate)).map(|(place, _)| *place).collect();
     eprintln!("{} noticed by no case; running the crate's own tests", places.len());
-    let reach = Reach::measure(programs, &places, &root.join("target/mutants"))?;
-    for (done, place) in places.iter().enumerate() {
-        if done % 20 == 0 {
+    let reach = Reach::measure(programs, processes, &root.join("target/mutants"))?;
+    for note in &reach.left_out {
+        eprintln!("{note}");
+    }
+    let done = AtomicUsize::new(0);
+    let noticed = reach.noticed(places.into_iter().collect(), processes, |_| {
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if done % 100 == 0 {
             eprintln!("{done} put to the tests");
         }
-        let Some(fate) = fates.get_mut(place) else { continue };
-        if let Some(by) = reach.noticed(*place)? {
-            *fate = Fate::NoticedByTest { by };
-        } else if let Fate::Unnoticed { reached_by } = fate {
-            *reached_by += reach.tests_of(*place);
+    })?;
+    for (place, by) in noticed {
+        let Some(fate) = fates.get_mut(&place) else { continue };
+        match (by, fate) {
+            (Some(by), fate) => *fate = Fate::NoticedByTest { by },
+            (None, Fate::Unnoticed { reached_by }) => *reached_by += reach.tests_of(place),
+            (None, _) => {}
         }
     }
     Ok(())

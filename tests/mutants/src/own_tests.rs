@@ -1,71 +1,141 @@
-//! What no case noticed is put to the crate's own tests, only those that come to the place.
+//! What no case noticed is put to the crate's own tests, only those that come to the place, quick ones first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use vouchsafe_mutants_switch::{ACTIVE_VAR, RECORD_VAR};
 
-/// Tests that are run at a time; the first that fail end it.
-const AT_A_TIME: usize = 16;
+/// Tests of one program that are run in one process take about this long without a defect.
+const GROUP: Duration = Duration::from_millis(500);
 /// A defect that makes tests last longer is noticed.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A test that takes longer, by itself and without any defect, is left out.
+const LONGEST: Duration = Duration::from_secs(8);
 
-/// A test program and a test in it.
-pub type Test = (PathBuf, String);
+/// A test.
+struct Test {
+    program: PathBuf,
+    name: String,
+    takes: Duration,
+    places: BTreeSet<usize>,
+}
 
-/// Which tests come to which places.
-pub struct Reach(BTreeMap<usize, BTreeSet<Test>>);
+/// Which tests come to which places; quick tests first.
+pub struct Reach {
+    tests: Vec<Test>,
+    /// Tests that are not run, and why.
+    pub left_out: Vec<String>,
+}
 
 impl Reach {
-    /// Runs every test once, alone, with nothing in force.
-    pub fn measure(programs: &[PathBuf], places: &BTreeSet<usize>, scratch: &Path) -> anyhow::Result<Self> {
-        let mut reach: BTreeMap<usize, BTreeSet<Test>> = BTreeMap::new();
+    /// Runs every test once, alone, with nothing in force, in so many processes at a time.
+    pub fn measure(programs: &[PathBuf], processes: usize, scratch: &Path) -> anyhow::Result<Self> {
+        let mut waiting = Vec::new();
         for program in programs {
-            for test in list(program)? {
-                let record = scratch.join("record");
-                if record.exists() {
-                    fs::remove_file(&record)?;
-                }
-                let passed = command(program, &[&test]).env(RECORD_VAR, &record).status()?.success();
-                ensure!(passed, "test {test} fails without any defect");
-                let marks = fs::read_to_string(&record).unwrap_or_default();
-                for place in marks.lines().filter_map(|line| line.parse().ok()) {
-                    if places.contains(&place) {
-                        reach.entry(place).or_default().insert((program.clone(), test.clone()));
-                    }
-                }
-            }
+            waiting.extend(list(program)?.into_iter().map(|test| (program.clone(), test)));
         }
-        Ok(Self(reach))
+        let measured = in_parallel(waiting, processes, |(program, name), process| {
+            let record = scratch.join(format!("record-{process}"));
+            if record.exists() {
+                fs::remove_file(&record)?;
+            }
+            let started = Instant::now();
+            let mut once = command(&program, &[&name]);
+            let passed = passes(once.env(RECORD_VAR, &record), LONGEST)?;
+            let takes = started.elapsed();
+            let marks = fs::read_to_string(&record).unwrap_or_default();
+            let places = marks.lines().filter_map(|line| line.parse().ok()).collect();
+            Ok((passed, Test { program, name, takes, places }))
+        })?;
+        let (tests, failed): (Vec<_>, Vec<_>) = measured.into_iter().partition(|(passed, _)| *passed);
+        let mut tests: Vec<Test> = tests.into_iter().map(|(_, test)| test).collect();
+        tests.sort_by_key(|test| test.takes);
+        let left_out = failed
+            .into_iter()
+            .map(|(_, test)| format!("{} fails without any defect or takes too long, left out", test.name));
+        Ok(Self { tests, left_out: left_out.collect() })
     }
 
     /// How many tests come to a place.
     pub fn tests_of(&self, place: usize) -> usize {
-        self.0.get(&place).map_or(0, BTreeSet::len)
+        self.tests.iter().filter(|test| test.places.contains(&place)).count()
     }
 
-    /// The tests that notice a defect, if any do: the first group of which one fails.
-    pub fn noticed(&self, place: usize) -> anyhow::Result<Option<String>> {
-        let Some(tests) = self.0.get(&place) else { return Ok(None) };
-        let mut by_program: BTreeMap<&PathBuf, Vec<&String>> = BTreeMap::new();
-        for (program, test) in tests {
-            by_program.entry(program).or_default().push(test);
-        }
-        for (program, tests) in by_program {
-            for group in tests.chunks(AT_A_TIME) {
-                if !passes(program, group, place)? {
-                    let names: Vec<&str> = group.iter().map(|test| test.as_str()).collect();
-                    return Ok(Some(names.join(" or ")));
-                }
+    /// The tests that notice each defect, if any do: the first group of which one fails.
+    pub fn noticed(
+        &self,
+        places: Vec<usize>,
+        processes: usize,
+        tell: impl Fn(usize) + Sync,
+    ) -> anyhow::Result<Vec<(usize, Option<String>)>> {
+        in_parallel(places, processes, |place, _| {
+            let by = self.noticed_by(place)?;
+            tell(place);
+            Ok((place, by))
+        })
+    }
+
+    fn noticed_by(&self, place: usize) -> anyhow::Result<Option<String>> {
+        for group in self.groups(place) {
+            let names: Vec<&str> = group.iter().map(|test| test.name.as_str()).collect();
+            let Some(first) = group.first() else { continue };
+            let mut with = command(&first.program, &names);
+            if !passes(with.env(ACTIVE_VAR, place.to_string()), PATIENCE)? {
+                return Ok(Some(names.join(" or ")));
             }
         }
         Ok(None)
     }
+
+    /// The tests that come to a place, by program and not too many at a time.
+    fn groups(&self, place: usize) -> Vec<Vec<&Test>> {
+        let mut done = Vec::new();
+        let mut open: BTreeMap<&PathBuf, (Vec<&Test>, Duration)> = BTreeMap::new();
+        for test in self.tests.iter().filter(|test| test.places.contains(&place)) {
+            let (group, takes) = open.entry(&test.program).or_default();
+            group.push(test);
+            *takes += test.takes;
+            if *takes > GROUP {
+                done.push(std::mem::take(group));
+                *takes = Duration::ZERO;
+            }
+        }
+        done.extend(open.into_values().map(|(group, _)| group));
+        done.sort_by_key(|group| group.iter().map(|test| test.takes).sum::<Duration>());
+        done
+    }
+}
+
+/// Does the work in several threads, in any order.
+fn in_parallel<I: Send, O: Send>(
+    items: Vec<I>,
+    threads: usize,
+    work: impl Fn(I, usize) -> anyhow::Result<O> + Sync,
+) -> anyhow::Result<Vec<O>> {
+    let waiting = Mutex::new(items);
+    let next = || waiting.lock().ok().and_then(|mut items| items.pop());
+    let one = |thread: usize| -> anyhow::Result<Vec<O>> {
+        let mut done = Vec::new();
+        while let Some(item) = next() {
+            done.push(work(item, thread)?);
+        }
+        Ok(done)
+    };
+    thread::scope(|scope| {
+        let one = &one;
+        let running: Vec<_> = (0..threads).map(|number| scope.spawn(move || one(number))).collect();
+        let mut done = Vec::new();
+        for thread in running {
+            done.extend(thread.join().ok().context("a thread ended early")??);
+        }
+        Ok(done)
+    })
 }
 
 fn list(program: &Path) -> anyhow::Result<Vec<String>> {
@@ -75,28 +145,26 @@ fn list(program: &Path) -> anyhow::Result<Vec<String>> {
     Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
 
-fn passes(program: &Path, tests: &[&String], place: usize) -> anyhow::Result<bool> {
-    let mut child = command(program, tests).env(ACTIVE_VAR, place.to_string()).spawn()?;
+fn passes(command: &mut Command, patience: Duration) -> anyhow::Result<bool> {
+    let mut child = command.spawn().context("a test cannot be started")?;
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status.success());
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > patience {
             child.kill().context("a test cannot be ended")?;
             child.wait()?;
             return Ok(false);
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(3));
     }
 }
 
 fn command(program: &Path, tests: &[impl AsRef<std::ffi::OsStr>]) -> Command {
     let mut command = Command::new(program);
-    command.arg("--exact").args(tests).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["--exact", "--test-threads=1"]).args(tests);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.env_remove(ACTIVE_VAR).env_remove(RECORD_VAR);
-    if let Ok(evidence) = env::var("VOUCHSAFE_EVIDENCE") {
-        command.env("VOUCHSAFE_EVIDENCE", evidence);
-    }
     command
 }

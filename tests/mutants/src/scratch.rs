@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 
+use crate::accepted::row;
 use crate::mutate::{Mutant, Mutator};
 
 /// Where the crate lies whose checks are removed.
@@ -146,7 +147,8 @@ impl Scratch {
     /// Copies, rewrites and builds. Places that do not compile are left out, and it is built again.
     pub fn build(&self, own_tests: OwnTests) -> anyhow::Result<Built> {
         let sources = self.copy()?;
-        let mut skip = BTreeSet::new();
+        let remembered = self.tree.with_file_name("not-built.json");
+        let mut skip = self.remembered(&sources, &remembered)?;
         for _ in 0..BUILDS {
             let mutants = self.rewrite(&sources, &skip)?;
             let messages = self.cargo(&["build", "-p", "vouchsafe-mutants-runner"])?;
@@ -170,9 +172,25 @@ impl Scratch {
                     return Ok(Built { mutants, not_built: skip.len(), runner, tests });
                 }
             }
+            let names: Vec<String> =
+                mutants.iter().filter(|mutant| broken.contains(&mutant.id)).map(row).collect();
+            let mut known: Vec<String> = fs::read(&remembered)
+                .ok()
+                .and_then(|json| serde_json::from_slice(&json).ok())
+                .unwrap_or_default();
+            known.extend(names);
+            fs::write(&remembered, serde_json::to_vec_pretty(&known)?)?;
             skip.extend(broken);
         }
         bail!("the copy does not compile; see above")
+    }
+
+    /// Places that did not compile the last time: each would cost one more build.
+    fn remembered(&self, sources: &BTreeMap<String, String>, from: &Path) -> anyhow::Result<BTreeSet<usize>> {
+        let Ok(json) = fs::read(from) else { return Ok(BTreeSet::new()) };
+        let known: BTreeSet<String> = serde_json::from_slice(&json)?;
+        let mutants = self.rewrite(sources, &BTreeSet::new())?;
+        Ok(mutants.iter().filter(|mutant| known.contains(&row(mutant))).map(|mutant| mutant.id).collect())
     }
 
     fn cargo(&self, arguments: &[&str]) -> anyhow::Result<Vec<Message>> {
