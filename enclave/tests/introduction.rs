@@ -18,8 +18,8 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::introduction::{Hello, Offer, OfferBody, Proof, Prove, ProveBody, Subject, VERSION};
 use vouchsafe_protocol::limits::{CHALLENGE_SECS, INTRODUCTION_FRAME_LEN};
 use vouchsafe_protocol::policy::{
-    Accept, AkRule, EkRule, EventRules, ImaRule, LaunchDigest, PcrExpectation, PcrRule, Permission, TpmAccept,
-    TpmKindRule,
+    Accept, AkRule, EkRule, EventRules, ImaRule, LaunchDigest, PcrExpectation, PcrRule, Permission,
+    TpmAccept, TpmKindRule,
 };
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::Request;

@@ -15,18 +15,21 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use support::*;
 use vouchsafe_enclave::{Durable, Pending, RestoreError};
+use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, KvState};
 use vouchsafe_protocol::limits::KV_VERSIONS;
 use vouchsafe_protocol::link::StorageReply;
 use vouchsafe_protocol::policy::Capability;
 use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_protocol::session::{AgentFrame, Outcome, Reply, Request};
+use vouchsafe_simulation::CrlSpec;
 
 const STEPS: usize = 24;
 const PATHS: [&str; 5] = ["kv/web/a", "kv/web/b", "kv/web/b/c", "kv/secret", "kv/ops/x"];
@@ -37,7 +40,13 @@ struct Reference {
     secrets: BTreeMap<String, Vec<(u64, KvState, Vec<u8>)>>,
     /// What the role `web` may do below `kv/web`.
     may: Vec<Capability>,
+    /// Which of [`LISTS`] was imported.
+    list: Option<usize>,
 }
+
+/// Revocation lists, each younger than the one before.
+static LISTS: LazyLock<[Vec<u8>; 3]> =
+    LazyLock::new(|| [1, 2, 3].map(|age| FLEET.0.crl(&CrlSpec::fresh(START - 1000 + 100 * age)).unwrap()));
 
 /// What the reference answers.
 #[derive(Debug, PartialEq)]
@@ -49,6 +58,8 @@ enum Expected {
     Metadata(u64, Vec<(u64, KvState)>),
     Changed,
     Done,
+    /// Imported, or there already; and how many things are kept of it.
+    Imported(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +79,8 @@ enum Ask {
     List(&'static str),
     Metadata(&'static str),
     Role(Vec<Capability>),
+    /// A revocation list of [`LISTS`], or one that is none.
+    Import(usize),
 }
 
 impl Ask {
@@ -76,7 +89,7 @@ impl Ask {
         let version = |rng: &mut StdRng| rng.random_range(0..5u64);
         let versions =
             |rng: &mut StdRng| (0..rng.random_range(0..3)).map(|_| rng.random_range(0..4)).collect();
-        match rng.random_range(0..20) {
+        match rng.random_range(0..22) {
             0..6 => {
                 let value = (0..rng.random_range(0..9)).map(|_| rng.random()).collect();
                 let cas = rng.random_bool(0.5).then(|| version(rng));
@@ -88,6 +101,7 @@ impl Ask {
             14 => Self::Destroy(path, versions(rng)),
             15 | 16 => Self::List(["kv", "kv/web", "kv/web/b", "kv/none"].choose(rng).unwrap()),
             17 | 18 => Self::Metadata(path),
+            19 | 20 => Self::Import(rng.random_range(0..=LISTS.len())),
             _ => Self::Role(ALL.iter().copied().filter(|_| rng.random_bool(0.7)).collect()),
         }
     }
@@ -107,6 +121,10 @@ impl Ask {
             Self::List(at) => KvRequest::List { prefix: path(at), after: None },
             Self::Metadata(at) => KvRequest::Metadata { path: path(at) },
             Self::Role(may) => return Request::RoleApply(vec![web(may)]),
+            Self::Import(which) => {
+                let list = LISTS.get(*which).cloned().unwrap_or_else(|| vec![0x30, 0]);
+                return Request::CollateralImport(vec![CollateralItem::AmdCrl(list)]);
+            }
         })
     }
 
@@ -117,7 +135,7 @@ impl Ask {
             Self::Delete(at, _) | Self::Undelete(at, _) => (Capability::Delete, at),
             Self::Destroy(at, _) => (Capability::Destroy, at),
             Self::List(at) | Self::Metadata(at) => (Capability::List, at),
-            Self::Role(_) => (Capability::Write, ""),
+            Self::Role(_) | Self::Import(_) => (Capability::Write, ""),
         }
     }
 }
@@ -131,8 +149,8 @@ impl Reference {
     fn allows(&self, who: Who, ask: &Ask) -> bool {
         let (capability, at) = ask.needs();
         match (who, ask) {
-            (Who::Operator, Ask::Role(_)) => true,
-            (Who::Agent, Ask::Role(_)) => false,
+            (Who::Operator, Ask::Role(_) | Ask::Import(_)) => true,
+            (Who::Agent, Ask::Role(_) | Ask::Import(_)) => false,
             (Who::Operator, _) => capability != Capability::Read,
             (Who::Agent, Ask::List(_)) => {
                 self.may.contains(&capability) && (at == "kv/web" || at.starts_with("kv/web/"))
@@ -199,6 +217,13 @@ impl Reference {
                 let states = versions.iter().map(|version| (version.0, version.1)).collect();
                 Ok(Expected::Metadata(versions.last().unwrap().0, states))
             }
+            Ask::Import(which) if *which >= LISTS.len() || self.list > Some(*which) => {
+                Err(RefusalCode::Collateral)
+            }
+            Ask::Import(which) => {
+                self.list = Some(*which);
+                Ok(Expected::Imported(1))
+            }
             Ask::Role(may) => {
                 self.may = if may.is_empty() { vec![Capability::List] } else { may.clone() };
                 Ok(Expected::Done)
@@ -227,6 +252,7 @@ impl Reference {
 fn seen(outcome: Outcome) -> Expected {
     match outcome {
         Outcome::Refused(refusal) => Expected::Refused(refusal.code),
+        Outcome::Done(Reply::Collateral { entries, more: false }) => Expected::Imported(entries.len()),
         Outcome::Done(Reply::Done) => Expected::Done,
         Outcome::Done(Reply::Kv(KvReply::Changed)) => Expected::Changed,
         Outcome::Done(Reply::Kv(KvReply::Written { version })) => Expected::Written(version),
@@ -319,7 +345,9 @@ impl World {
 
     fn ask(&mut self, who: Who, ask: &Ask) {
         let before = self.vault().core.state_digest();
+        let list_before = self.reference.list;
         let expected = self.reference.answer(who, ask);
+        let imported = self.reference.list != list_before;
         let vault = self.vault.as_mut().unwrap();
         let (identity, slot) = match who {
             Who::Agent => (&self.agent, 0),
@@ -332,7 +360,11 @@ impl World {
         let answer = vault
             .ask(session, identity, &ask.request(), false)
             .unwrap_or_else(|end| panic!("{}", end.refusal));
-        let refused_or_look = !matches!(expected, Expected::Written(_) | Expected::Changed | Expected::Done);
+        let refused_or_look = match &expected {
+            Expected::Written(_) | Expected::Changed | Expected::Done => false,
+            Expected::Imported(_) => !imported,
+            _ => true,
+        };
         if refused_or_look {
             assert_eq!(
                 vault.core.state_digest(),
