@@ -286,3 +286,25 @@ fn quotes_by_rsa_keys_of_both_schemes_verify() {
         );
     }
 }
+
+#[test]
+fn all_that_a_paravisor_shows_is_collected() {
+    use crate::collect::{Candidates, Machine as Found, Part, Request, detect};
+    let request_over = statement(b"challenge");
+    let machine = Machine::with(Some(request_over.snp_report_data()));
+    let tcti: Tcti = machine.tpm.tcti().parse().unwrap();
+    let candidates = Candidates {
+        snp: crate::snp::SnpConfig { tsm: "/nowhere".into(), ..Default::default() },
+        snp_vtpm: machine.config(),
+        tpm: TpmConfig::new(tcti),
+    };
+    let mut found = detect(candidates).unwrap();
+    assert!(matches!(found, Found::SnpVtpm(..)));
+    let request = Request { statement: &request_over, pcrs: &QUOTED, ima: false };
+    let collected = found.collect(request).unwrap();
+    let Evidence::SnpVtpm(evidence) = collected.evidence else { panic!("evidence of another kind") };
+    assert_eq!(evidence.endorsements.vek.as_deref(), Some(machine.chip.vek()));
+    assert_eq!(evidence.pcrs.len(), QUOTED.len());
+    let missing: Vec<Part> = collected.missing.iter().map(|missing| missing.part).collect();
+    assert_eq!(missing, [Part::RevocationList, Part::BootLog]);
+}
