@@ -6,6 +6,7 @@ mod kds;
 #[cfg(test)]
 mod tests;
 
+use std::error::Error;
 use std::fs::DirBuilder;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -194,8 +195,11 @@ impl Report {
 /// Why a part is missing, with all causes in one line.
 fn reason(missing: &Missing) -> String {
     let Some(cause) = &missing.cause else { return "this machine does not give it".to_owned() };
-    let mut text = cause.to_string();
-    let mut source = std::error::Error::source(cause);
+    // Which log it is has been said.
+    let (mut text, mut source) = match cause {
+        PlatformError::Log(log) => (log.path.display().to_string(), Some(&log.fault as &dyn Error)),
+        _ => (cause.to_string(), cause.source()),
+    };
     while let Some(next) = source {
         text = format!("{text}: {next}");
         source = next.source();

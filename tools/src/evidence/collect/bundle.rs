@@ -95,7 +95,7 @@ pub(super) fn suite(collected: Collected, context: Context<'_>) -> Result<(Suite
                 (bank.name, values.collect::<BTreeMap<_, _>>())
             });
             if let Some(facts) = case.facts.as_mut().and_then(Value::as_object_mut) {
-                facts.insert("banks_not_quoted".to_owned(), json!(banks.collect::<BTreeMap<_, _>>()));
+                facts.insert("banks_as_read".to_owned(), json!(banks.collect::<BTreeMap<_, _>>()));
             }
         }
     }
