@@ -19,9 +19,9 @@ use vouchsafe_protocol::seen::{
 };
 
 /// Code of the warning that a TCB is below its floor and at its grace floor.
-pub(crate) const TCB_GRACE: &str = "snp.tcb.grace";
+pub(crate) const TCB_GRACE: &str = "tcb-floor";
 /// Code of the warning that a reference value has expired and is in its grace.
-const REFERENCE_GRACE: &str = "reference-value.grace";
+const REFERENCE_GRACE: &str = "reference-value";
 
 /// Records, encoded, by the number of their identity.
 #[derive(Default)]

@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_accepted_for_a_while_is_a_warning() {
-        let (status, vector) = shown(&tpm(TpmKind::Hardware, &["reference-value.grace"]), false);
+        let (status, vector) = shown(&tpm(TpmKind::Hardware, &["reference-value"]), false);
         assert_eq!(
             (status, vector.as_str()),
             ("warning", r#"{"instance-identity":2,"executables":32,"hardware":2}"#)
