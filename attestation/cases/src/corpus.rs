@@ -3,7 +3,14 @@
 //!
 //! The same seed gives the same bytes. A file here holds the cases of one idea; adding a case is a line or two.
 
+#![expect(
+    clippy::type_complexity,
+    reason = "cases are tables, and each column is one thing that a case changes"
+)]
+
 mod add;
+mod azure;
+mod boot;
 mod readme;
 mod snp;
 mod tpm;
@@ -29,6 +36,7 @@ pub fn generate(seed: u64) -> Result<Suite, SimulationError> {
     let mut cases = Cases::new(&world);
     snp::add(&mut cases)?;
     tpm::add(&mut cases)?;
+    azure::add(&mut cases)?;
     Ok(cases.finish())
 }
 

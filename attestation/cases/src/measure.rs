@@ -151,7 +151,7 @@ impl Running {
 
     fn firmware(&mut self, firmware: &Firmware) -> Result<(), MeasureError> {
         let bytes = firmware.bytes();
-        if bytes.len() % PAGE != 0 {
+        if !bytes.len().is_multiple_of(PAGE) {
             return Err(MeasureError::Pages { len: bytes.len() });
         }
         let addresses = (firmware.address()..).step_by(PAGE);

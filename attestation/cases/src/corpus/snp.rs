@@ -1,10 +1,12 @@
 //! SNP reports.
 
+mod alone;
 mod binding;
 mod bits;
 mod certificate;
 mod chain;
 mod chip;
+mod crl;
 mod form;
 mod good;
 mod identity;
@@ -20,6 +22,8 @@ pub(super) fn add(cases: &mut Cases<'_>) -> Added {
     tcb::add(cases)?;
     bits::add(cases)?;
     chip::add(cases)?;
+    crl::add(cases)?;
     identity::add(cases)?;
-    form::add(cases)
+    form::add(cases)?;
+    alone::add(cases)
 }

@@ -4,11 +4,14 @@ mod add;
 mod ak;
 mod certificates;
 mod clock;
+mod ima;
 mod logs;
 mod parse;
 mod quote;
 mod residency;
 mod rules;
+
+use add::TpmCase;
 
 use super::add::{Added, Cases};
 
@@ -20,5 +23,6 @@ pub(super) fn add(cases: &mut Cases<'_>) -> Added {
     certificates::add(cases)?;
     clock::add(cases)?;
     parse::add(cases)?;
-    logs::add(cases)
+    logs::add(cases)?;
+    ima::add(cases)
 }

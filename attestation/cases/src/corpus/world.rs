@@ -22,8 +22,6 @@ pub(super) const PRODUCTS: [Product; 3] = [Product::Milan, Product::Genoa, Produ
 
 /// Right evidence and what it is made with.
 pub(super) struct World {
-    /// Seed of everything.
-    pub(super) seed: [u8; 32],
     /// One PKI per product, with the same keys.
     pub(super) pkis: [SimulatedPki; 3],
     /// Somebody else's PKI with the same names.
@@ -67,12 +65,7 @@ impl World {
         ]);
         let forged = SimulatedPki::from_seed(Product::Genoa, part(&seed, "forged"))?;
         let tpm = TpmWorld::new(part(&seed, "tpm"))?;
-        Ok(Self { seed, pkis, forged, chips, tpm, introduction, preimage })
-    }
-
-    /// A seed for one purpose.
-    pub(super) fn part(&self, purpose: &str) -> [u8; 32] {
-        part(&self.seed, purpose)
+        Ok(Self { pkis, forged, chips, tpm, introduction, preimage })
     }
 
     pub(super) fn pki(&self, product: Product) -> &SimulatedPki {

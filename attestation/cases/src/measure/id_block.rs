@@ -11,10 +11,8 @@ use vouchsafe_protocol::policy::LaunchDigest;
 
 /// Version of the format.
 const VERSION: u32 = 1;
-/// Bytes of an ID block.
-pub const ID_BLOCK_LEN: usize = 96;
 /// Bytes of ID authentication information.
-pub const ID_AUTH_LEN: usize = 4096;
+const ID_AUTH_LEN: usize = 4096;
 /// A P-384 key with SHA-384 (chapter 10).
 const ALGORITHM: u32 = 1;
 /// Curve P-384 (chapter 10).
@@ -43,7 +41,7 @@ pub struct IdBlock {
 /// An ID block that is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdAuth {
-    /// [`ID_AUTH_LEN`] bytes, as the machine monitor hands them to the firmware.
+    /// 4,096 bytes, as the machine monitor hands them to the firmware.
     pub bytes: Vec<u8>,
     /// ID_KEY_DIGEST of reports.
     pub id_key_digest: LaunchDigest,

@@ -149,7 +149,10 @@ fn migration_agent(cases: &mut Cases<'_>) -> Added {
             .set(REPORT_ID_MA, &agent);
         if holds { case.accepted()? } else { case.refused("snp.report-id-ma")? }
     }
-    cases.snp(GENOA, "S6", "migration-agent-by-default").set(REPORT_ID_MA, &one).refused("snp.report-id-ma")
+    cases
+        .snp(GENOA, "S6", "migration-agent-in-the-report-id-by-default")
+        .set(REPORT_ID_MA, &one)
+        .refused("snp.report-id-ma")
 }
 
 /// S6: VMPL.

@@ -138,7 +138,7 @@ fn both(cases: &mut Cases<'_>, of: For, label: &str, chain: &[Vec<u8>], code: Op
 fn defects(cases: &mut Cases<'_>, of: For) -> Added {
     let spki = of.key(cases)?;
     let right = cases.world.tpm.maker.issue(&of.spec(), &spki)?;
-    both(cases, of, "good", &[right.clone()], None)?;
+    both(cases, of, "good", core::slice::from_ref(&right), None)?;
     for (label, change, code) in DEFECTS {
         let mut spec = of.spec();
         change(&mut spec);
