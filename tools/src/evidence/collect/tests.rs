@@ -1,3 +1,5 @@
+mod real;
+
 use std::fs;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
