@@ -1,12 +1,12 @@
 //! Boot event logs as bytes: one change to a log that parses, one refusal.
 
-use vouchsafe_attestation::log::{EVENTS, EventKind, EventLog, EventLogError, LOG_LEN};
+use vouchsafe_attestation::log::{Digests, EVENTS, EventKind, EventLog, EventLogError, LOG_LEN};
 use vouchsafe_crypto::verify::HashAlgorithm;
 
 use crate::log_builder::{LogBuilder, LogEvent, SHA1, SHA256, header};
 
 /// TPM_ALG_ID and digest of each bank.
-type Digests = Vec<(u16, Vec<u8>)>;
+type DigestList = Vec<(u16, Vec<u8>)>;
 
 fn two_events() -> LogBuilder {
     LogBuilder::of(vec![LogEvent::separator(0), LogEvent::of(4, EventKind::EFI_ACTION, b"started")])
@@ -34,6 +34,7 @@ fn both_formats_parse() {
         event.digests.iter().map(|(id, digest)| (id, digest.len())).collect::<Vec<_>>(),
         [(4, 20), (11, 32)]
     );
+    assert!(matches!(event.digests, Digests::Agile(list) if list.len() == 2 + 20 + 2 + 32));
     log.header = None;
     let bytes = log.encode();
     let old = EventLog::parse(&bytes).unwrap();
@@ -172,7 +173,7 @@ fn an_event_for_a_pcr_that_no_tpm_has_is_refused() {
 
 #[test]
 fn t9_digests_that_are_not_those_announced_are_refused() {
-    let broken = |change: &dyn Fn(&mut Digests)| {
+    let broken = |change: &dyn Fn(&mut DigestList)| {
         let mut log = two_events();
         change(&mut log.events[1].digests);
         refusal(&log)

@@ -25,7 +25,7 @@ fn an_orderly_log_leads_to_the_values_of_the_tpm() {
     assert_eq!(replayed.boot_phase(), BootPhase::Firmware);
     assert_eq!(replayed.events(4).unwrap().count(), 4);
     let replay = parsed.replay(BANK).unwrap();
-    assert_eq!((replay.event_count(4), replay.event_count(10)), (4, 0));
+    assert_eq!([4, 10, 24].map(|pcr| replay.event_count(pcr)), [4, 0, 0]);
     assert_eq!(replay.value(18), Some(&[0xff; 32][..]), "PCRs of a dynamic launch start with ones");
     assert_eq!(replay.value(24), None);
 }
@@ -70,8 +70,14 @@ fn the_startup_locality_decides_where_pcr_0_starts() {
     let mut log = LogBuilder::orderly();
     log.events.insert(0, LogEvent::of(0, EventKind::EFI_HCRTM_EVENT, b"HCRTM"));
     assert_eq!(verdict(&log, 0, log.value_from(0, start(4))), Ok(true));
+    let mut behind_others = log.clone();
+    behind_others.events.insert(0, LogEvent::of(1, EventKind::EFI_VARIABLE_BOOT, b"BootOrder"));
+    behind_others.events.insert(0, LogEvent::of(0, EventKind::NO_ACTION, b"note"));
+    assert_eq!(verdict(&behind_others, 0, behind_others.value_from(0, start(4))), Ok(true));
     log.events.swap(0, 1);
     assert_eq!(verdict(&log, 0, log.value_from(0, start(0))), Ok(true));
+    // Without any event PCR 0 is as it was.
+    assert_eq!(verdict(&LogBuilder::of(vec![LogEvent::separator(1)]), 0, start(0)), Ok(true));
 }
 
 #[test]
