@@ -10,7 +10,6 @@ use super::{Added, CollateralError, Stored, seconds};
 use crate::anchors::TrustAnchors;
 use crate::snp::report::SigningKey;
 use crate::snp::roots::issuer_name;
-use crate::snp::verify::AMD_SCHEME;
 use crate::x509::{Certificate, ChainError, verify_chain};
 
 /// Intermediates of all makers.
@@ -61,9 +60,6 @@ impl Intermediates {
             .find(|(root, kind)| issuer_name(root.product, *kind) == name)
             .ok_or(CollateralError::Name)?;
         // Step 2.
-        if certificate.scheme() != Some(AMD_SCHEME) {
-            return Err(CollateralError::Chain(ChainError::UnsupportedAlgorithm));
-        }
         if !certificate.is_authority() {
             return Err(CollateralError::NotAnAuthority);
         }

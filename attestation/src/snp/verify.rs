@@ -16,7 +16,7 @@ use crate::collateral::Collateral;
 use crate::x509::{Certificate, CertificateError, ChainError, Validity, verify_chain};
 
 /// AMD signs certificates with RSASSA-PSS, SHA-384, salt 48 (AMD 57230, section 3.2).
-pub(crate) const AMD_SCHEME: Scheme = Scheme::RsaPss(HashAlgorithm::Sha384);
+const AMD_SCHEME: Scheme = Scheme::RsaPss(HashAlgorithm::Sha384);
 
 /// Why a report is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

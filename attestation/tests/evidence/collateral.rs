@@ -261,7 +261,8 @@ fn a_listing_names_everything_and_tells_what_expires() {
     let mut fixture = Fixture::genoa();
     let vlek = fixture.pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
     let crl = fixture.pki.crl(&CrlSpec::fresh(NOW).revoking(&[9])).unwrap();
-    let items = [asvk(&fixture), vek(&fixture.chip), vek(&vlek), CollateralItem::AmdCrl(crl)];
+    let ask = CollateralItem::AmdIntermediate(fixture.pki.root().ask);
+    let items = [asvk(&fixture), ask, vek(&fixture.chip), vek(&vlek), CollateralItem::AmdCrl(crl)];
     for item in &items {
         assert_eq!(add(&mut fixture, item), Ok(Added::New));
     }
@@ -273,6 +274,7 @@ fn a_listing_names_everything_and_tells_what_expires() {
         [
             CollateralSubject::AmdCrl { product, revoked: 1 },
             CollateralSubject::Asvk { product },
+            CollateralSubject::Ask { product },
             CollateralSubject::Vlek { product, provider: provider.clone(), tcb },
             CollateralSubject::Vcek { product, chip: ChipId(CHIP_ID), tcb },
         ]
@@ -374,4 +376,58 @@ fn intermediates_of_tpm_vendors_are_bounded() {
     assert_eq!(collateral.add(&one_more, &fixture.anchors, NOW), Err(full));
     assert_eq!(collateral.add(&one_more, &fixture.anchors, NOW + 1), Ok(Added::New));
     assert_eq!(collateral.len(), TPM_INTERMEDIATES);
+}
+
+#[test]
+fn a_vlek_serves_reports_of_its_product_by_a_vlek_alone() {
+    let (mut genoa, milan) = (Fixture::genoa(), Fixture::new(Product::Milan));
+    genoa.anchors = snp_fixture::anchors(&[genoa.pki.root(), milan.pki.root()]);
+    for fixture in [&milan, &Fixture::genoa()] {
+        let issuer = asvk(fixture);
+        add(&mut genoa, &issuer).unwrap();
+    }
+    let of = |fixture: &Fixture, product, n: usize| {
+        let spec = VekSpec::vlek(product, TCB).with_provider(&format!("CN=cloud-{n}"));
+        fixture.pki.chip(&spec).unwrap()
+    };
+    // The same TCB bytes on both products.
+    let of_milan = of(&milan, Product::Milan, 0);
+    add(&mut genoa, &vek(&of_milan)).unwrap();
+    let of_genoa = of(&genoa, Product::Genoa, 0);
+    assert_eq!(bare(&genoa, &of_genoa).unwrap_err(), AppraisalError::Snp(SnpError::NoVek));
+    add(&mut genoa, &vek(&of_genoa)).unwrap();
+    bare(&genoa, &of_genoa).unwrap();
+    bare(&genoa, &of_milan).unwrap();
+    // Each product has its own room.
+    for n in 1..VLEKS_PER_TCB {
+        let one = of(&genoa, Product::Genoa, n);
+        assert_eq!(add(&mut genoa, &vek(&one)), Ok(Added::New));
+    }
+    let of_milan = of(&milan, Product::Milan, 1);
+    assert_eq!(add(&mut genoa, &vek(&of_milan)), Ok(Added::New));
+    // A masked chip is no VLEK's.
+    let mut evidence = genoa.evidence(genoa.report().chip_id(&[0; 64]));
+    evidence.endorsements = SnpEndorsements::default();
+    let rule = with(|accept| accept.chip = ChipRule::AnyChipEvenMasked);
+    let refused = genoa.appraise_evidence(evidence, &[rule]).unwrap_err();
+    assert_eq!(refused, AppraisalError::Snp(SnpError::NoVek));
+}
+
+#[test]
+fn t12_a_completed_chain_is_no_longer_than_a_chain_may_be() {
+    let fixture = tpm_fixture::Fixture::new();
+    let mut collateral = Collateral::new();
+    let mut lowest = tpm_fixture::below(&fixture.ca, &tpm_fixture::ca_spec("authority 0"));
+    for n in 1..=CERTIFICATES {
+        let item = CollateralItem::TpmIntermediate(lowest.der().to_vec());
+        assert_eq!(collateral.add(&item, &fixture.anchors, NOW), Ok(Added::New), "{n}");
+        let ek = fixture.ek_certificate(&lowest, &tpm_fixture::ek_spec());
+        let keys = fixture.keys_of(vec![ek]);
+        let verified = verify_ek(&collateral.complete(&keys), &fixture.anchors, NOW);
+        assert_eq!(verified.is_ok(), n < CERTIFICATES, "{n} intermediates and a leaf");
+        lowest = tpm_fixture::below(&lowest, &tpm_fixture::ca_spec(&format!("authority {n}")));
+    }
+    // Too far from the root for a chain: not imported.
+    let item = CollateralItem::TpmIntermediate(lowest.der().to_vec());
+    assert!(collateral.add(&item, &fixture.anchors, NOW).is_err());
 }

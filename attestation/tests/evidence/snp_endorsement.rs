@@ -4,7 +4,7 @@ use crate::snp_fixture::{self, CHIP_ID, Fixture, NOW, TCB, accept, measurement, 
 use vouchsafe_attestation::snp::rules::SnpRuleError;
 use vouchsafe_attestation::snp::vek::{AmdExtension, VekError};
 use vouchsafe_attestation::snp::verify::SnpError;
-use vouchsafe_attestation::x509::ChainError;
+use vouchsafe_attestation::x509::{CertificateError, ChainError};
 use vouchsafe_attestation::{
     AppraisalError, ChainCache, Collateral, Context, Residency, TrustAnchors, appraise,
 };
@@ -102,7 +102,9 @@ fn s4_every_extension_of_a_product_must_be_there_and_well_formed() {
 #[test]
 fn s4_an_extension_that_the_product_does_not_have_is_refused() {
     let fixture = Fixture::genoa();
-    let cases: [(&str, &[u8], VekError); 9] = [
+    let long = [&[0x16, 200], [b'G'; 200].as_slice()].concat();
+    let cases: [(&str, &[u8], VekError); 10] = [
+        ("2", &long, VekError::Extension { extension: AmdExtension::ProductName }),
         ("1", &[2, 1, 1], VekError::Extension { extension: AmdExtension::StructVersion }),
         ("2", b"Genoa", VekError::Extension { extension: AmdExtension::ProductName }),
         (
@@ -292,4 +294,22 @@ fn a_kept_chip_comes_back_from_its_files() {
         let context = Context { anchors: &anchors, collateral: &Collateral::new(), now_unix_secs: NOW };
         appraise(&evidence, &statement(), &rules, Residency::NotATpm, context, &mut cache).unwrap();
     }
+}
+
+#[test]
+fn a_cached_chain_without_an_intermediate_is_not_one_with_an_empty_one() {
+    let fixture = Fixture::genoa();
+    let mut cache = ChainCache::new();
+    assert!(cache.is_empty());
+    let mut ask = |intermediate: Option<Vec<u8>>| {
+        let mut evidence = fixture.evidence(fixture.report());
+        evidence.endorsements.intermediate = intermediate;
+        let evidence = Evidence::Snp(evidence);
+        let context = fixture.context(NOW);
+        appraise(&evidence, &statement(), &[accept()], Residency::NotATpm, context, &mut cache).map(drop)
+    };
+    ask(None).unwrap();
+    let malformed = SnpError::Intermediate(CertificateError::Malformed);
+    assert_eq!(ask(Some(Vec::new())).unwrap_err(), AppraisalError::Snp(malformed));
+    assert!(!cache.is_empty());
 }

@@ -241,3 +241,33 @@ fn s11_a_list_that_was_verified_is_not_believed_under_another_root() {
     let refused = judge(&other, list).unwrap_err();
     assert_eq!(refused, AppraisalError::Snp(SnpError::Revocation(CrlError::Signature)));
 }
+
+#[test]
+fn s11_a_list_that_was_verified_is_not_believed_for_another_product() {
+    let (mut genoa, milan) = (Fixture::genoa(), Fixture::new(Product::Milan));
+    genoa.anchors = snp_fixture::anchors(&[genoa.pki.root(), milan.pki.root()]);
+    let mut cache = ChainCache::new();
+    let list = of(&genoa, &CrlSpec::fresh(NOW));
+    let mut judge = |fixture: &Fixture| {
+        let mut evidence = fixture.evidence(fixture.report());
+        evidence.endorsements.crl = Some(list.clone());
+        let (evidence, rules) = (Evidence::Snp(evidence), [checked(MONTH)]);
+        let statement = snp_fixture::statement();
+        appraise(&evidence, &statement, &rules, Residency::NotATpm, genoa.context(NOW), &mut cache).map(drop)
+    };
+    judge(&genoa).unwrap();
+    let refused = judge(&milan).unwrap_err();
+    assert_eq!(refused, AppraisalError::Snp(SnpError::Revocation(CrlError::Foreign)));
+}
+
+#[test]
+fn a_list_tells_what_is_on_it() {
+    let fixture = Fixture::genoa();
+    let read =
+        |spec: &CrlSpec| RevocationList::verify(&of(&fixture, spec), fixture.anchors.amd(), Product::Genoa);
+    let empty = read(&CrlSpec::fresh(NOW)).unwrap();
+    assert!(empty.is_empty() && !empty.lists(&[9]));
+    let full = read(&CrlSpec::fresh(NOW).revoking(&[9])).unwrap();
+    assert!(!full.is_empty() && full.len() == 1);
+    assert!(full.lists(&[9]) && full.lists(&[0, 9]) && !full.lists(&[9, 0]));
+}
