@@ -156,7 +156,7 @@ fn the_key_server_s_address_is_that_of_the_report() {
     (cpuid.family, cpuid.model) = (0x1a, 2);
     report.reported_tcb.0 = [1, 2, 3, 4, 0, 0, 0, 5];
     let vek = kds::Hints::of_report(&report).vek.unwrap();
-    let id = &chip[..16];
+    let id = chip.get(..16).unwrap();
     assert_eq!(
         vek,
         format!(
