@@ -49,9 +49,12 @@ fn s5_provisional_firmware_is_refused_unless_allowed() {
     fixture.appraise_with(report, &[allowed]).unwrap();
 }
 
-/// Every component of a product, and how to change it.
-fn components(product: Product) -> Vec<(Component, fn(&mut Tcb) -> &mut u8)> {
-    let mut all: Vec<(Component, fn(&mut Tcb) -> &mut u8)> = vec![
+/// A component, and how to change it.
+type Part = (Component, fn(&mut Tcb) -> &mut u8);
+
+/// Every component of a product.
+fn components(product: Product) -> Vec<Part> {
+    let mut all: Vec<Part> = vec![
         (Component::BootLoader, |tcb| &mut tcb.boot_loader),
         (Component::Tee, |tcb| &mut tcb.tee),
         (Component::Snp, |tcb| &mut tcb.snp),
