@@ -29,6 +29,7 @@ pub struct InitParts {
 }
 
 /// What the new vault's platform must show.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 #[derive(Clone, Debug)]
 pub enum VaultPlatform {
     /// Whatever it shows becomes the pin. Its evidence is verified against the anchors all the same; compare

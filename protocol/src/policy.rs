@@ -52,6 +52,7 @@ pub enum RefusalDetail {
 }
 
 /// One way to be accepted.
+#[expect(clippy::large_enum_variant, reason = "a role has a few, and each is read far more often than moved")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Accept {
     /// By an SNP report.
@@ -81,6 +82,7 @@ pub struct TpmPin {
 }
 
 /// What an agent pins of the platform that its vault runs on, beside the vault id.
+#[expect(clippy::large_enum_variant, reason = "a role has a few, and each is read far more often than moved")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VaultPlatformPin {
     /// Rules for its SNP reports.
