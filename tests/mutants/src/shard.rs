@@ -26,6 +26,8 @@ pub enum Told {
         /// Cases that fail without any defect; they are left out.
         failing: Vec<String>,
     },
+    /// Goes on with the place it is at.
+    Alive,
     /// Begins with a place.
     Begin {
         /// Place.
@@ -131,6 +133,7 @@ fn one_share(
                         }
                     }
                 }
+                Ok(Told::Alive) => {}
                 Ok(Told::Begin { place }) => current = Some(place),
                 Ok(Told::Noticed { place, by }) => {
                     current = None;

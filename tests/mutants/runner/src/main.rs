@@ -15,6 +15,9 @@ use vouchsafe_evidence::{Case, Expect, Runner, Suite, Verdict, corpus};
 use vouchsafe_mutants::shard::Told;
 use vouchsafe_mutants_switch as switch;
 
+/// Cases between two signs of life.
+const ALIVE: usize = 32;
+
 /// Puts one planted defect after another to the cases.
 #[derive(Parser)]
 struct Options {
@@ -102,7 +105,18 @@ fn main() -> anyhow::Result<()> {
     for (place, items) in reached_by.into_iter().filter(|(place, _)| mine(*place)) {
         tell(&Told::Begin { place })?;
         // The last case that comes to a place is often the one that is about it.
-        match items.iter().rev().find(|item| !holds_with(item, place)) {
+        let mut noticed = None;
+        for (number, item) in items.iter().rev().enumerate() {
+            // Many cases may take longer together than one may take.
+            if number % ALIVE == ALIVE - 1 {
+                tell(&Told::Alive)?;
+            }
+            if !holds_with(item, place) {
+                noticed = Some(item);
+                break;
+            }
+        }
+        match noticed {
             Some(item) => tell(&Told::Noticed { place, by: item.name.clone() })?,
             None => tell(&Told::Unnoticed { place, cases: items.len() })?,
         }
