@@ -93,6 +93,10 @@ pub(super) fn revocation_list(fleet: &Path) -> Result<Vec<u8>, SimError> {
     if is_young() {
         return read(&path);
     }
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this stands in for hardware and AMD's service: no port is below it"
+    )]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let list =
         open(fleet)?.crl(&CrlSpec::fresh(now.saturating_sub(SKEW_SECS))).map_err(SimError::Simulation)?;
