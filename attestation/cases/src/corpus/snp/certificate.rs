@@ -67,6 +67,8 @@ fn extensions(cases: &mut Cases<'_>) -> Added {
     )?;
     let wrapped = [vec![4, 64], CHIP_ID.to_vec()].concat();
     changed(cases, GENOA, "hwid-missing", "4", None, "snp.vek.extension")?;
+    changed(cases, GENOA, "struct-version-missing", "1", None, "snp.vek.extension")?;
+    changed(cases, GENOA, "struct-version-2", "1", Some(vec![2, 1, 2]), "snp.vek.extension")?;
     changed(cases, GENOA, "hwid-wrapped-in-an-octet-string", "4", Some(wrapped), "snp.vek.extension")?;
     for (product, len) in
         [(GENOA, 8), (GENOA, 63), (GENOA, 65), (Product::Turin, 64), (Product::Turin, 7), (Product::Turin, 9)]
@@ -151,6 +153,15 @@ fn bytes(cases: &mut Cases<'_>) -> Added {
         .file("vcek", Some(large))
         .refused("snp.vek.certificate")?;
     cases.snp(GENOA, "S16", "no-certificate").file("vcek", None).refused("snp.vek.missing")?;
+    // The class of the outermost tag, which no signature covers.
+    let mut other = vek.clone();
+    if let Some(tag) = other.first_mut() {
+        *tag ^= 0x40;
+    }
+    cases
+        .snp(GENOA, "S16", "certificate-in-another-class")
+        .file("vcek", Some(other))
+        .refused("snp.vek.certificate")?;
     for at in [200, vek.len() / 2, vek.len() - 1] {
         let mut flipped = vek.clone();
         if let Some(byte) = flipped.get_mut(at) {

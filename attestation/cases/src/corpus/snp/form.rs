@@ -82,7 +82,11 @@ fn keys(cases: &mut Cases<'_>) -> Added {
             .set(field::FLAGS, &(key << 2).to_le_bytes())
             .refused("snp.report.signing-key")?;
     }
-    Ok(())
+    // MASK_CHIP_KEY: firmware signs no report with a VCEK then; here it is signed all the same.
+    cases
+        .snp(GENOA, "S12", "chip-key-masked-and-signed")
+        .set(field::FLAGS, &2u32.to_le_bytes())
+        .refused("snp.report.masked-key")
 }
 
 /// S13: r and s.
