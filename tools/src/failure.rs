@@ -147,8 +147,7 @@ fn known(cause: &Cause) -> Option<Failure> {
     }
     let policy = matches!(cause.downcast_ref(), Some(PolicyError::Compile(_) | PolicyError::NotText { .. }));
     if policy || cause.is::<CompileError>() {
-        let hint =
-            "correct the file and line that are named; docs/POLICY.md lists every key, docs/OPERATIONS.md has whole roles";
+        let hint = "correct the file and line that are named; docs/POLICY.md lists every key, docs/OPERATIONS.md has whole roles";
         return Some(told("policy", hint));
     }
     if let Some(pin) = cause.downcast_ref::<PinError>() {

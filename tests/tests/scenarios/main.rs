@@ -13,3 +13,4 @@ mod restart;
 mod rig;
 mod sealed_memory;
 mod tpm_agents;
+mod tpm_clock;

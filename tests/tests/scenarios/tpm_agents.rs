@@ -67,13 +67,15 @@ fn platform(tpm: &Swtpm) -> anyhow::Result<TpmPlatform> {
 }
 
 /// Accepts TPMs under the anchor `agent` whose PCRs are what this one's are now.
-fn role(tpm: &Swtpm) -> anyhow::Result<String> {
+pub fn role(tpm: &Swtpm) -> anyhow::Result<String> {
     let vault = vouchsafe_protocol::id::VaultId {
         class: vouchsafe_protocol::id::AnchorClass::Simulated,
         digest: [0; 32],
     };
     let any = statement::introduction(b"any", &[0; 32], b"any", &ROLE.parse()?, &vault);
-    let Evidence::Tpm(shown) = platform(tpm)?.evidence(&any, &PCRS, LogsWanted::default())? else { anyhow::bail!("no quote") };
+    let Evidence::Tpm(shown) = platform(tpm)?.evidence(&any, &PCRS, LogsWanted::default())? else {
+        anyhow::bail!("no quote")
+    };
     let values: Vec<String> = shown
         .pcrs
         .iter()
