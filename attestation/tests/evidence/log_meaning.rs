@@ -149,6 +149,8 @@ fn names_of_sections_are_covered_in_ascii() {
     let mut renamed = name;
     renamed.data = utf16(".initrd\0");
     assert!(is_uncovered(renamed));
+    let [longest, _] = LogEvent::section(".linux12", b"kernel");
+    look(longest, |meaning| assert_eq!(meaning, Meaning::SectionName(".linux12".to_owned())));
     let [long, _] = LogEvent::section(".linux123", b"kernel");
     assert!(is_uncovered(long));
     let [undotted, _] = LogEvent::section("linux", b"kernel");
