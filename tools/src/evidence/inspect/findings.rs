@@ -157,7 +157,8 @@ impl Findings {
         let Some(product) = product else { return };
         // Floors of other lines of silicon have names that say so; their microcode numbers count separately.
         let of_line = |name: &str| name.ends_with("-x") || name.ends_with("-zen4c");
-        let special = report.cpuid.is_some_and(|cpuid| cpuid.stepping >= 2 || cpuid.model >= 0xa0);
+        let special = product != Product::Turin
+            && report.cpuid.is_some_and(|cpuid| cpuid.stepping >= 2 || cpuid.model >= 0xa0);
         let tcbs = [
             ("reported", report.reported_tcb),
             ("committed", report.committed_tcb),
@@ -179,10 +180,12 @@ impl Findings {
             }
         }
         // The oldest mended flaw that is still there says most; all of them are said.
-        below.sort_by(|(one, _), (other, _)| one.to_string().cmp(&other.to_string()));
+        below.sort_by_key(|(date, _)| date.to_string());
         self.old.extend(below.into_iter().map(|(_, line)| line));
         if special {
-            self.old.push("microcode not compared: this part's numbers count separately".to_owned());
+            self.old.push(
+                "not compared with the shipped floors: this part's microcode counts separately".to_owned(),
+            );
         }
         if report.current_tcb != report.committed_tcb {
             self.old.push("firmware is provisional: it can still be rolled back".to_owned());
