@@ -59,7 +59,7 @@ fn main() -> anyhow::Result<ExitCode> {
         &arguments,
         |place, fate| {
             fates.insert(place, fate);
-            if fates.len() % 100 == 0 {
+            if fates.len().is_multiple_of(100) {
                 eprintln!("{} put to the cases", fates.len());
             }
         },
@@ -101,7 +101,7 @@ fn put_to_tests(
     let done = AtomicUsize::new(0);
     let noticed = reach.noticed(places.into_iter().collect(), processes, |_| {
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        if done % 100 == 0 {
+        if done.is_multiple_of(100) {
             eprintln!("{done} put to the tests");
         }
     })?;
