@@ -129,7 +129,7 @@ fn what_an_agent_showed_is_kept_for_operators() {
 }
 
 #[test]
-fn v7_agents_see_nothing_of_what_others_showed_and_import_nothing() {
+fn agents_see_nothing_of_what_others_showed_and_import_nothing() {
     let mut vault = Vault::create();
     apply(&mut vault, role("web", &[("kv/*", ALL)]));
     let agent = vault.introduce("web").unwrap();
