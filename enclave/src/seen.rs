@@ -150,7 +150,7 @@ const FIELDS_LEN: usize = 2048;
 fn quote(attest: &[u8], pcrs: &[PcrValue], logs: &Logs, beside: usize) -> SeenQuote {
     let log_len = |log: &Option<Vec<u8>>| log.as_ref().map_or(0, Vec::len);
     let logs_len = log_len(&logs.boot) + log_len(&logs.ima);
-    let len = FIELDS_LEN + attest.len() + pcrs.len() * size_of::<PcrValue>() + beside + logs_len;
+    let len = FIELDS_LEN + attest.len() + size_of_val(pcrs) + beside + logs_len;
     let fits = len <= SEEN_LEN;
     SeenQuote {
         attest: attest.to_vec(),

@@ -159,7 +159,7 @@ fn t12_an_ak_certificate_of_nobody_we_know_is_refused() {
         let stranger = ca("somebody");
         let der = certificate(&fixture, &stranger, &spec);
         assert_eq!(
-            verify(&fixture, &[der.clone()]).unwrap_err(),
+            verify(&fixture, std::slice::from_ref(&der)).unwrap_err(),
             AkCertError::Chain(ChainError::UnknownIssuer)
         );
         // A root that the evidence brings along is never believed.

@@ -95,7 +95,11 @@ fn event_log(data: &[u8]) {
 
 fn ima_log(data: &[u8]) {
     let Ok(log) = ImaLog::parse(data) else { return };
-    assert_eq!(log.entries().filter_map(Result::ok).count(), log.entry_count() as usize, "all entries were read");
+    assert_eq!(
+        log.entries().filter_map(Result::ok).count(),
+        log.entry_count() as usize,
+        "all entries were read"
+    );
     if let Ok(confirmed) = log.confirm(HashAlgorithm::Sha256, &[0; 32]) {
         ignore(check_files(&confirmed, &[[0; 32]], |_| Some([0; 32])));
     }

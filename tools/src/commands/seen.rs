@@ -19,6 +19,7 @@ const MEASUREMENT: std::ops::Range<usize> = 0x90..0xC0;
 
 /// Subcommands of `vouchsafe evidence`: those that need no vault, and those that ask one.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 pub(crate) enum VaultEvidenceCommand {
     #[command(flatten)]
     Offline(EvidenceCommand),
