@@ -31,7 +31,7 @@ pub enum FirmwareError {
     /// The table is not where it should be, or does not add up.
     #[error("firmware has no table of GUIDs before its last 32 bytes")]
     Footer,
-    /// Nothing, or more than [`FIRMWARE_LEN`].
+    /// Nothing, or more than 16 MiB.
     #[error("firmware of {len} bytes is not between 1 byte and 16 MiB")]
     Length {
         /// Length in bytes.
