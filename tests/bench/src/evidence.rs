@@ -231,7 +231,7 @@ fn refused(
     };
     let paired = paired(budget / 4, &mut refuse, || bare.verify())?;
     let p99 = grouped_p99(&mut refuse)?;
-    Ok(Row::new(&format!("junk refused: {figure}"), Unit::Seconds, Measured::bare(paired.figure_secs))
+    Ok(Row::new(format!("junk refused: {figure}"), Unit::Seconds, Measured::bare(paired.figure_secs))
         .beside("ECDSA P-384 verified", Measured::bare(paired.primitive_secs), Some(paired.ratio))
         .goal("at most 20 µs", p99 <= 20e-6)
         .note(format!("p99 {:.1} µs, over groups of {GROUP}; this is what decides", p99 * 1e6)))
