@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Every command, as it is called.
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 39] = [
     "",
     "attestation-result",
     "attestation-result verify",
@@ -29,8 +29,11 @@ const COMMANDS: [&str; 36] = [
     "dev",
     "evidence",
     "evidence check",
+    "evidence collect",
     "evidence forget-tpm",
     "evidence inspect",
+    "evidence measure",
+    "evidence measure snp",
     "evidence seen",
     "init",
     "introduce",

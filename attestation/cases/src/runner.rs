@@ -5,6 +5,7 @@ mod anchors;
 mod azure;
 mod chain;
 mod claims;
+mod explained;
 pub(crate) mod launch;
 mod log;
 pub(crate) mod pcrs;
@@ -14,7 +15,9 @@ mod statement;
 
 use std::cell::Cell;
 
-use vouchsafe_attestation::TrustAnchors;
+use vouchsafe_attestation::x509::Certificate;
+use vouchsafe_attestation::{AnchorError, TrustAnchors};
+use vouchsafe_protocol::anchors::Anchors;
 use vouchsafe_protocol::policy::Accept;
 
 use crate::policy::CasePolicy;
@@ -40,13 +43,26 @@ pub const KINDS: [&str; 14] = [
     "vek-chain",
 ];
 
+/// Kinds of evidence that carry no signature, or none that is checked: they can be well-formed and no more.
+const UNSIGNED_KINDS: [&str; 7] =
+    ["event-log", "hcl-parse", "ima-parse", "launch-digest", "log-parse", "quote-parse", "snp-parse"];
+
+/// Code of the refusal of well-formed evidence that nothing vouches for.
+pub const UNSIGNED: &str = "evidence.unsigned";
+
+#[derive(Debug, thiserror::Error)]
+#[error("well-formed; nothing vouches for it")]
+struct Unsigned;
+
 /// A suite whose anchors were read once.
 #[derive(Debug)]
 pub struct Runner<'a> {
     suite: &'a Suite,
     anchors: Run<TrustAnchors>,
-    /// Whether cases may choose among the anchors: those of their document, never those of a caller.
-    chosen_by_case: bool,
+    /// Roots of TPMs that the caller believes. With them nothing that a document or a case names is an anchor.
+    callers_roots: Option<Vec<Certificate>>,
+    /// Names of the sets that they are in.
+    callers_sets: Vec<String>,
 }
 
 /// One case while it is looked at.
@@ -56,6 +72,8 @@ pub(crate) struct Running<'a> {
     pub(crate) files: &'a Files,
     pub(crate) policy: CasePolicy,
     pub(crate) anchors: &'a TrustAnchors,
+    /// Roots of TPMs that the caller believes: set if somebody sent the case, who vouches for nothing in it.
+    pub(crate) callers_roots: Option<&'a [Certificate]>,
     /// Rules instead of the case's policy.
     pub(crate) rules: Option<&'a [Accept]>,
     /// Index of the rule that accepted, once one has.
@@ -72,13 +90,20 @@ impl<'a> Runner<'a> {
     /// Reads the anchors of a suite. Those that cannot be used refuse each case that needs them.
     #[must_use]
     pub fn new(suite: &'a Suite) -> Self {
-        Self { suite, anchors: anchors::of(suite, None), chosen_by_case: true }
+        Self { suite, anchors: anchors::of(suite, None), callers_roots: None, callers_sets: Vec::new() }
     }
 
-    /// Takes anchors of the caller's instead: for a bundle, which somebody sent and which must not name its own roots.
-    #[must_use]
-    pub fn with_anchors(suite: &'a Suite, anchors: TrustAnchors) -> Self {
-        Self { suite, anchors: Ok(anchors), chosen_by_case: false }
+    /// Takes anchors of the caller's instead: for a bundle, which somebody sent and which must not say who vouches
+    /// for it. A quote's key must then be shown to be a TPM's, and what nobody signed is refused with [`UNSIGNED`].
+    ///
+    /// # Errors
+    /// [`AnchorError`]: the anchors cannot be used.
+    pub fn with_anchors(suite: &'a Suite, anchors: &Anchors) -> Result<Self, AnchorError> {
+        let trusted = TrustAnchors::new(anchors)?;
+        let certificates = anchors.tpm.iter().flat_map(|set| &set.certificates);
+        let roots = certificates.filter_map(|der| Certificate::parse(der).ok()).collect();
+        let callers_sets = anchors.tpm.iter().map(|set| set.name.as_str().to_owned()).collect();
+        Ok(Self { suite, anchors: Ok(trusted), callers_roots: Some(roots), callers_sets })
     }
 
     /// The verdict on a case, with its files as the suite has them.
@@ -100,10 +125,13 @@ impl<'a> Runner<'a> {
     }
 
     fn try_run(&self, case: &Case, files: &Files, rules: Option<&[Accept]>) -> Run<Shown> {
-        let policy = CasePolicy::read(case.policy.as_ref())?;
+        let mut policy = CasePolicy::read(case.policy.as_ref())?;
+        if self.callers_roots.is_some() {
+            policy.tpm_anchors = Some(self.callers_sets.clone());
+        }
         let own;
         let anchors = match (&case.anchors, &self.anchors) {
-            (Some(names), _) if self.chosen_by_case => {
+            (Some(names), _) if self.callers_roots.is_none() => {
                 own = anchors::of(self.suite, Some(names))?;
                 &own
             }
@@ -111,7 +139,9 @@ impl<'a> Runner<'a> {
             (_, Err(stop)) => return Err(stop.clone()),
         };
         let accepted_by = Cell::new(None);
-        let running = Running { suite: self.suite, case, files, policy, anchors, rules, accepted_by };
+        let callers_roots = self.callers_roots.as_deref();
+        let running =
+            Running { suite: self.suite, case, files, policy, anchors, callers_roots, rules, accepted_by };
         let claims = match case.kind.as_str() {
             "ak-chain" => chain::attestation(&running),
             "azure-snp" => azure::check(&running),
@@ -129,6 +159,9 @@ impl<'a> Runner<'a> {
             "vek-chain" => snp::check_vek_chain(&running),
             kind => Err(Stop::not_supported(format!("kind '{kind}' is not verified in this version"))),
         }?;
+        if callers_roots.is_some() && UNSIGNED_KINDS.contains(&case.kind.as_str()) {
+            return Err(Stop::refused(UNSIGNED, &Unsigned));
+        }
         match (rules, running.accepted_by.get()) {
             (Some(_), None) => Err(Stop::not_supported(
                 "rules of a role are for evidence over a statement, or for reports; this is neither",

@@ -27,8 +27,9 @@ pub(crate) enum PolicyCommand {
     /// cannot show any more, such as freshness, is named and not judged. Exits with 1 if no rule accepts.
     #[command(
         after_help = "Examples:\n  vouchsafe policy explain billing.toml data/tcb-floors.toml --role billing \
-        --evidence ./bundle\n  vouchsafe policy explain web.toml --role web --evidence ../shared/evidence \
-        --case genoa-v3-msft --at 2025-06-01T00:00:00Z"
+        --evidence ./bundle\n  vouchsafe evidence corpus ./corpus; vouchsafe policy explain billing.toml \
+        data/tcb-floors.toml --role billing --evidence ./corpus --case s15-good-genoa-version-3 --at \
+        2026-01-01T00:00:00Z"
     )]
     Explain(EvidenceArgs),
     /// List the TCB floors of policy files, with their bulletins and age

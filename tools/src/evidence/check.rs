@@ -6,7 +6,7 @@ use vouchsafe_evidence::{Agreement, Expect, Line, Outcome, Summary, Verdict};
 
 /// One line per case, then the counts.
 pub(super) fn write(outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
-    let Outcome { results, summary } = outcome;
+    let Outcome { results, summary, simulated: _ } = outcome;
     for Line { name, kind, expect, expect_code, result, verdict } in results {
         let mark = match result {
             Agreement::Agrees => "ok      ",
@@ -30,5 +30,11 @@ pub(super) fn write(outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
         writeln!(out)?;
     }
     let Summary { agreed, different, not_supported } = summary;
+    if *agreed + *different == 0 {
+        writeln!(out, "\nnothing was verified: there is no case that this version supports")?;
+    }
+    if outcome.simulated {
+        writeln!(out, "\nSIMULATED: roots of simulated hardware, which the cases name")?;
+    }
     writeln!(out, "\n{agreed} agree, {different} differ, {not_supported} not supported")
 }

@@ -8,6 +8,8 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use vouchsafe_evidence::{Expect, Suite, corpus};
 
+use crate::failure::Problem;
+
 /// What was written.
 pub(super) struct Written {
     dir: PathBuf,
@@ -22,6 +24,10 @@ pub(super) struct Written {
 /// # Errors
 /// A directory that cannot be written.
 pub(super) fn write(dir: &Path, seed: u64) -> anyhow::Result<Written> {
+    if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        let what = format!("{} is not empty", dir.display());
+        return Err(Problem::usage(what).hint("name a directory that is empty or not there").into());
+    }
     let suite = corpus::generate(seed).context("the corpus cannot be made")?;
     suite.write(dir)?;
     let readme = dir.join(corpus::README);

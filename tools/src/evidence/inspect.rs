@@ -207,8 +207,11 @@ impl Shown {
     /// # Errors
     /// Those of `out`.
     pub(super) fn write(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let Self { kind, findings: Findings { machine, old, missing, .. }, fields } = self;
+        let Self { kind, findings: Findings { machine, old, missing, simulated, .. }, fields } = self;
         writeln!(out, "{kind}")?;
+        if *simulated {
+            writeln!(out, "SIMULATED: its certificates say that the hardware is simulated")?;
+        }
         for (title, lines) in [("machine", machine), ("old", old), ("missing", missing)] {
             if lines.is_empty() {
                 continue;
@@ -224,8 +227,8 @@ impl Shown {
 
     /// As JSON; a name that occurs again gets a number.
     pub(super) fn to_json(&self) -> Value {
-        let Self { kind, findings: Findings { machine, old, missing, .. }, fields } = self;
-        json!({ "kind": kind, "machine": machine, "old": old, "missing": missing, "fields": fields_to_json(fields) })
+        let Self { kind, findings: Findings { machine, old, missing, simulated, .. }, fields } = self;
+        json!({ "kind": kind, "simulated": simulated, "machine": machine, "old": old, "missing": missing, "fields": fields_to_json(fields) })
     }
 }
 

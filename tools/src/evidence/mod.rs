@@ -29,7 +29,8 @@ pub use verify::VerifyArgs;
 pub enum EvidenceCommand {
     /// Check the cases of a directory with the vault's own verifier, and compare verdicts.
     ///
-    /// Exits with 1 if any verdict differs from the expected one, or refuses by another rule than the case names.
+    /// Exits with 1 if any verdict differs from the expected one, or refuses by another rule than the case names, or
+    /// if there is no case that this version verifies.
     #[command(after_help = "Example:\n  vouchsafe evidence check ../shared/evidence")]
     Check {
         /// A directory with a `cases.json`.
@@ -67,7 +68,11 @@ pub enum EvidenceCommand {
         at: Option<String>,
     },
     /// Compute what a guest will report, before it is launched
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  vouchsafe evidence measure snp --ovmf OVMF.amdsev.fd --kernel vmlinuz --initrd \
+                      initrd.img --append 'console=ttyS0' --vcpus 4 --vcpu-type EPYC-Milan"
+    )]
     Measure(MeasureCommand),
     /// Verify one piece of evidence, or a bundle.
     ///
@@ -90,7 +95,8 @@ impl EvidenceCommand {
             Self::Check { cases } => {
                 let outcome = run_all(&suite(&cases)?)?;
                 print(json, out, &serde_json::to_value(&outcome)?, |out| check::write(&outcome, out))?;
-                Ok(u8::from(outcome.summary.different > 0))
+                // Nothing that was verified is no agreement.
+                Ok(u8::from(outcome.summary.different > 0 || outcome.summary.agreed == 0))
             }
             Self::Collect(args) => {
                 let report = args.collect()?;

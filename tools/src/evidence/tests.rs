@@ -149,7 +149,8 @@ fn an_unknown_kind_is_not_supported_and_never_passed() {
     let case = r#"{"name": "a", "kind": "tdx-quote", "files": {}, "expect": "valid", "reason": ""}"#;
     let (_dir, result) = one_case(&[], case, "");
     let (code, out) = result.unwrap();
-    assert_eq!(code, 0);
+    assert_eq!(code, 1);
+    assert!(out.contains("nothing was verified"), "{out}");
     assert!(out.contains("0 agree, 0 differ, 1 not supported"), "{out}");
 }
 
@@ -209,7 +210,8 @@ fn verify_accepts_a_good_bundle_and_names_the_rule_of_a_bad_one() {
     let anchors = suite.document.tpm_anchors.as_ref().unwrap();
     std::fs::write(&root, &suite.files[&anchors["maker"].certificates[0]]).unwrap();
     let anchor = format!("maker={},hardware", root.display());
-    let args = verify_args_with(good.path().to_owned(), &["--anchor", &anchor]);
+    let at = Bundle::read(good.path()).unwrap().case.at.unwrap();
+    let args = verify_args_with(good.path().to_owned(), &["--anchor", &anchor, "--at", &at]);
     let (code, out) = run(EvidenceCommand::Verify(args), true).unwrap();
     let said: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &said["accepted"]), (0, &true.into()), "{said}");
@@ -361,4 +363,164 @@ fn expectations_of_a_case_do_not_sway_verify() {
     bundle.case.code = None;
     bundle.write(dir.path()).unwrap();
     assert_eq!(run(EvidenceCommand::Verify(verify_args(dir.path().to_owned())), false).unwrap().0, 1);
+}
+
+fn verified(path: PathBuf, flags: &[&str]) -> (u8, Value) {
+    let (code, out) = run(EvidenceCommand::Verify(verify_args_with(path, flags)), true).unwrap();
+    (code, serde_json::from_str(&out).unwrap())
+}
+
+#[test]
+fn t1_verify_never_takes_a_chains_root_from_a_bundle() {
+    let Some(dir) = evidence() else { return };
+    let suite = Suite::read(&dir).unwrap();
+    for (kind, code) in [("ek-chain", "tpm.ek"), ("ak-chain", "tpm.ak-cert")] {
+        let good = |case: &&Case| case.kind == kind && case.expect == Expect::Valid;
+        let case = suite.document.cases.iter().find(good).unwrap();
+        let bundle = bundle_of(&suite, &case.name);
+        let at = ["--at", case.at.as_deref().unwrap()];
+        let (exit, said) = verified(bundle.path().to_owned(), &at);
+        assert_eq!((exit, &said["rule"]), (1, &format!("{code}.chain").into()), "{said}");
+        // Somebody else's root.
+        let other = corpus::generate(1).unwrap();
+        let set = &other.document.tpm_anchors.as_ref().unwrap()["maker"];
+        let file = bundle.path().join("other.der");
+        std::fs::write(&file, &other.files[&set.certificates[0]]).unwrap();
+        let anchor = format!("maker={},hardware", file.display());
+        let (exit, said) = verified(bundle.path().to_owned(), &[&at[..], &["--anchor", &anchor]].concat());
+        assert_eq!((exit, &said["rule"]), (1, &format!("{code}.unknown-issuer").into()), "{said}");
+        // The same root, believed by the one who verifies.
+        let root = bundle.path().join(&Bundle::read(bundle.path()).unwrap().case.files["root"]);
+        let anchor = format!("maker={},hardware", root.display());
+        let (exit, said) = verified(bundle.path().to_owned(), &[&at[..], &["--anchor", &anchor]].concat());
+        assert_eq!(exit, 0, "{said}");
+    }
+}
+
+#[test]
+fn t1_verify_refuses_a_quote_that_no_tpm_is_shown_for() {
+    let Some(dir) = evidence() else { return };
+    let suite = Suite::read(&dir).unwrap();
+    let good = |case: &&Case| {
+        case.kind == "tpm-quote" && case.expect == Expect::Valid && !case.files.contains_key("akcert")
+    };
+    let case = suite.document.cases.iter().find(good).unwrap();
+    let bundle = bundle_of(&suite, &case.name);
+    let (exit, said) = verified(bundle.path().to_owned(), &[]);
+    assert_eq!((exit, &said["rule"]), (1, &"tpm.ak.not-resident".into()), "{said}");
+    assert_eq!(run(EvidenceCommand::Check { cases: bundle.path().to_owned() }, false).unwrap().0, 0);
+}
+
+#[test]
+fn s6_verify_takes_neither_policy_nor_time_from_a_bundle() {
+    let dir = bundle("s6-debug-by-default");
+    let mut bundle = Bundle::read(dir.path()).unwrap();
+    bundle.case.policy = Some(serde_json::json!({ "allow_debug": true, "max_vmpl": 3 }));
+    bundle.case.at = Some("2001-01-01T00:00:00Z".to_owned());
+    bundle.write(dir.path()).unwrap();
+    let (exit, said) = verified(dir.path().to_owned(), &[]);
+    assert_eq!((exit, &said["rule"]), (1, &"snp.policy.debug".into()), "{said}");
+    assert!(said["freshness"].as_str().unwrap().contains("the bundle states"), "{said}");
+}
+
+#[test]
+fn s1_a_single_piece_that_nobody_signed_is_not_accepted() {
+    let Some(dir) = evidence() else { return };
+    for name in ["tpm/gce-cos-85-nonce9009-sha256-quote.msg", "ima/ima-ng-sha256.txt"] {
+        let (exit, said) = verified(dir.join(name), &[]);
+        assert_eq!((exit, &said["accepted"], &said["rule"]), (1, &false.into(), &"evidence.unsigned".into()));
+    }
+    let (exit, said) = verified(dir.join("amd/genoa.crl"), &["--at", "2026-01-01T00:00:00Z"]);
+    assert!(exit == 0 || said["rule"].as_str().unwrap().starts_with("snp.crl."), "{said}");
+}
+
+#[test]
+fn s16_malformed_evidence_is_refused_with_its_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("evidence");
+    let mut short = vec![0; 1000];
+    short[0] = 3;
+    for (bytes, kind, code) in [
+        (vec![0; 1184], None, "snp.report.version"),
+        (short, None, "snp.report.length"),
+        (vec![9; 10], Some("report"), "snp.report.length"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let flags: Vec<&str> = kind.iter().flat_map(|kind| ["--kind", kind]).collect();
+        let (exit, said) = verified(file.clone(), &flags);
+        assert_eq!((exit, &said["rule"]), (1, &code.into()), "{said}");
+    }
+}
+
+const ROLE: &str =
+    "[role.r]\nspiffe_path = '/r'\nevidence_max_age = '1h'\nidentity_ttl = '1h'\n[[role.r.accept]]\n";
+
+fn pcrs_of(claims: &Value) -> String {
+    let pcrs = claims["pcrs"]["sha256"].as_object().unwrap();
+    let line = |(pcr, value): (&String, &Value)| {
+        format!("{pcr} = {{ values = ['{}'], all_zero = 'allowed' }}", value.as_str().unwrap())
+    };
+    format!("pcrs = {{ {} }}\n", pcrs.iter().map(line).collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn verify_judges_a_quote_by_a_role_whatever_its_protocol() {
+    let suite = corpus::generate(1).unwrap();
+    let dir = bundle_of(&suite, "t10-good-ecdsa-p256");
+    let root = dir.path().join("root.der");
+    let anchors = suite.document.tpm_anchors.as_ref().unwrap();
+    std::fs::write(&root, &suite.files[&anchors["maker"].certificates[0]]).unwrap();
+    let anchor = format!("maker={},hardware", root.display());
+    let mut bundle = Bundle::read(dir.path()).unwrap();
+    let at = bundle.case.at.clone().unwrap();
+    let (_, said) = verified(dir.path().to_owned(), &["--anchor", &anchor, "--at", &at]);
+    let role = dir.path().join("role.toml");
+    let rule =
+        format!("{ROLE}kind = 'tpm'\nanchors = ['maker']\nek = 'any-tpm'\n{}", pcrs_of(&said["claims"]));
+    std::fs::write(&role, rule).unwrap();
+    let flags = ["--anchor", &anchor, "--at", &at, "--policy", role.to_str().unwrap(), "--role", "r"];
+    let nonce = said["claims"]["extra_data"].as_str().unwrap().to_owned();
+    bundle.case.introduction = None;
+    bundle.case.nonce = Some(nonce.clone());
+    bundle.write(dir.path()).unwrap();
+    let (exit, said) = verified(dir.path().to_owned(), &flags);
+    assert_eq!((exit, &said["rule"]), (0, &"r.accept[0]".into()), "{said}");
+    assert_eq!(said["claims"].get("not_tried"), None);
+    // Nobody has asked the TPM to open a credential: said, and not passed over.
+    bundle.case.credential = None;
+    bundle.write(dir.path()).unwrap();
+    let (exit, said) = verified(dir.path().to_owned(), &flags);
+    assert_eq!((exit, &said["claims"]["not_tried"][0]), (0, &"credential".into()), "{said}");
+    bundle.case.nonce = Some("00".repeat(32));
+    bundle.write(dir.path()).unwrap();
+    let (exit, said) = verified(dir.path().to_owned(), &flags);
+    assert_eq!((exit, &said["rule"]), (1, &"tpm.quote.extra-data".into()), "{said}");
+}
+
+#[test]
+fn verify_judges_a_paravisor_by_a_role() {
+    let Some(dir) = evidence() else { return };
+    let suite = Suite::read(&dir).unwrap();
+    let good = |case: &&Case| case.kind == "azure-snp" && case.expect == Expect::Valid;
+    let case = suite.document.cases.iter().find(good).unwrap();
+    let dir = bundle_of(&suite, &case.name);
+    let at = ["--at", case.at.as_deref().unwrap()];
+    let (exit, said) = verified(dir.path().to_owned(), &at);
+    assert_eq!(exit, 0, "{said}");
+    let product = said["claims"]["report"]["product"].as_str().unwrap().to_lowercase();
+    let rule = format!(
+        "{ROLE}kind = 'snp-vtpm'\nproducts = ['{product}']\nmeasurement = {{ digests = ['{}'] }}\ntcb_floor = 'low'\n\
+         chip = 'any-chip'\nrevocation = 'unchecked'\nuser_data = 'not-required'\n\
+         platform_info = {{ alias_check_complete = 'any' }}\nprovisional_firmware = 'allowed'\n\
+         unknown_platform_bits = 'allowed'\nmigration_agent = 'any'\nmin_report_version = 2\n{}\
+         [tcb_floor.low]\ndate = '2024-01-01'\nbulletin = ['none']\n\
+         {product} = {{ boot_loader = 0, tee = 0, snp = 0, microcode = 0 }}\n",
+        said["claims"]["report"]["measurement"].as_str().unwrap(),
+        pcrs_of(&said["claims"]),
+    );
+    let role = dir.path().join("role.toml");
+    std::fs::write(&role, rule).unwrap();
+    let flags = ["--policy", role.to_str().unwrap(), "--role", "r"];
+    let (exit, said) = verified(dir.path().to_owned(), &[&at[..], &flags].concat());
+    assert_eq!((exit, &said["rule"]), (0, &"r.accept[0]".into()), "{said}");
 }

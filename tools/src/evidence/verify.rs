@@ -5,13 +5,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use vouchsafe_attestation::TrustAnchors;
+use vouchsafe_attestation::snp::report::REPORT_LEN;
 use vouchsafe_client::policy;
+use vouchsafe_evidence::runner::UNSIGNED;
 use vouchsafe_evidence::{Bundle, Case, Runner, Verdict};
+use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::policy::Accept;
 
 use super::inspect::{Piece, piece};
@@ -24,27 +26,79 @@ use crate::failure::Problem;
 pub struct VerifyArgs {
     /// A bundle's directory, or a file: a report, quote, log, HCL report, VEK certificate or revocation list.
     ///
-    /// Roots are AMD's and those of the flags below, never ones that a bundle names.
+    /// Roots are AMD's and those of the flags below, policy and time are those of the flags or the default: never what
+    /// a bundle names. Its nonce or report data is what the evidence is expected to be over, and the output says so.
     ///
     /// Of a file alone there is little to verify: a report without its certificate has no endorsement and is refused.
     pub path: PathBuf,
     /// Judge by a role of these policy files instead of the default policy
-    #[arg(long, value_name = "FILE", requires = "role")]
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "role")]
     pub policy: Vec<PathBuf>,
     /// The role
     #[arg(long, value_name = "NAME", requires = "policy")]
     pub role: Option<String>,
     #[command(flatten)]
     pub(crate) anchors: AnchorArgs,
-    /// Verify at this time instead of the case's, or now; RFC 3339
+    /// Verify at this time instead of now; RFC 3339
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// What a file is, instead of telling from its bytes
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<FileKind>,
+}
+
+/// What a single file can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileKind {
+    /// Revocation list of AMD's.
+    Crl,
+    /// Boot event log.
+    EventLog,
+    /// HCL report of a paravisor.
+    Hcl,
+    /// IMA log.
+    ImaLog,
+    /// TPM quote (TPMS_ATTEST).
+    Quote,
+    /// SEV-SNP attestation report.
+    Report,
+    /// VCEK or VLEK certificate.
+    Vek,
+}
+
+impl FileKind {
+    /// Kind of the case, and the part of the file in it.
+    fn case(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Crl => ("crl", "crl"),
+            Self::EventLog => ("log-parse", "event_log"),
+            Self::Hcl => ("hcl-parse", "hcl"),
+            Self::ImaLog => ("ima-parse", "ima_log"),
+            Self::Quote => ("quote-parse", "quote"),
+            Self::Report => ("snp-report", "report"),
+            Self::Vek => ("vek-chain", "leaf"),
+        }
+    }
+
+    /// What a file that cannot be read was meant to be, as far as its beginning tells.
+    fn of_broken(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0xff, b'T', b'C', b'G', ..] => Some(Self::Quote),
+            [b'H', b'C', b'L', b'A', ..] => Some(Self::Hcl),
+            _ if bytes.len() == REPORT_LEN => Some(Self::Report),
+            [2..=5, 0, 0, 0, ..] if bytes.len() < 2 * REPORT_LEN => Some(Self::Report),
+            [0, 0, 0, 0, ..] => Some(Self::EventLog),
+            _ => None,
+        }
+    }
 }
 
 /// What came of it.
 pub(super) struct Verified {
     verdict: Verdict,
     role: Option<String>,
+    freshness: &'static str,
+    simulated: bool,
 }
 
 /// Verifies.
@@ -53,21 +107,25 @@ pub(super) struct Verified {
 /// Something that cannot be read, or that no verdict can be given on.
 pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<Verified> {
     let rules = rules(args)?;
-    let suite = if args.path.is_dir() { suite(&args.path)? } else { alone(&args.path)?.to_suite() };
+    let suite =
+        if args.path.is_dir() { suite(&args.path)? } else { alone(&args.path, args.kind)?.to_suite() };
     let mut document = suite.document.clone();
     let [case] = document.cases.as_mut_slice() else {
         let count = document.cases.len();
         let what = format!("{} holds {count} cases; verify takes a bundle of one", args.path.display());
         return Err(Problem::usage(what).hint("use: vouchsafe evidence check").into());
     };
-    if args.at.is_some() || case.at.is_none() {
-        let at = OffsetDateTime::from_unix_timestamp(time_or_now(args.at.as_deref())?)?;
-        case.at = Some(at.format(&Rfc3339)?);
-    }
+    // Neither time nor policy of the bundle: whoever sent it would choose by what it is judged.
+    let at = OffsetDateTime::from_unix_timestamp(time_or_now(args.at.as_deref())?)?;
+    case.at = Some(at.format(&Rfc3339)?);
+    let pin = case.policy.take().and_then(|policy| policy.get("report_data").cloned());
+    case.policy = pin.map(|pin| json!({ "report_data": pin }));
+    let freshness = freshness(case);
     let files = suite.files_of(case);
     // Never the anchors that a bundle names: whoever sent it would choose who vouches for it.
-    let anchors = TrustAnchors::new(&args.anchors.load()?).context("the anchors cannot be used")?;
-    let runner = Runner::with_anchors(&suite, anchors);
+    let anchors = args.anchors.load().map_err(|error| Problem::usage(format!("{error:#}")))?;
+    let simulated = anchors.class() == AnchorClass::Simulated;
+    let runner = Runner::with_anchors(&suite, &anchors).context("the anchors cannot be used")?;
     let verdict = match &rules {
         None => runner.run_with(case, &files),
         Some(rules) => runner.run_by_rules(case, &files, rules),
@@ -75,7 +133,22 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<Verified> {
     if let Verdict::NotSupported { reason } = verdict {
         return Err(Problem::usage(format!("no verdict can be given: {reason}")).into());
     }
-    Ok(Verified { verdict, role: args.role.clone() })
+    Ok(Verified { verdict, role: args.role.clone(), freshness, simulated })
+}
+
+/// Where it comes from what the evidence is expected to be over.
+fn freshness(case: &Case) -> &'static str {
+    if case.introduction.is_some() {
+        "expected: the introduction that the bundle states"
+    } else if case.collection.is_some() {
+        "expected: the nonce of the collection that the bundle states"
+    } else if case.nonce.is_some() {
+        "expected: the nonce that the bundle states"
+    } else if case.policy.is_some() {
+        "expected: the report data that the bundle states"
+    } else {
+        "not checked: the bundle states no nonce and no report data"
+    }
 }
 
 /// The accept rules of the role.
@@ -90,27 +163,41 @@ fn rules(args: &VerifyArgs) -> anyhow::Result<Option<Vec<Accept>>> {
 }
 
 /// A file as a bundle of itself.
-fn alone(path: &Path) -> anyhow::Result<Bundle> {
+fn alone(path: &Path, kind: Option<FileKind>) -> anyhow::Result<Bundle> {
     let bytes = read_file(path)?;
-    let (kind, part) = match piece(&bytes).map_err(|error| unusable(&*error))? {
-        Piece::Report(_) => ("snp-report", "report"),
-        Piece::Quote(_) => ("quote-parse", "quote"),
-        Piece::Hcl => ("hcl-parse", "hcl"),
-        Piece::EventLog => ("log-parse", "event_log"),
-        Piece::ImaLog => ("ima-parse", "ima_log"),
-        Piece::Crl => ("crl", "crl"),
+    let kind = match kind {
+        Some(kind) => kind,
+        None => told(path, &bytes)?,
+    };
+    let (kind, part) = kind.case();
+    let case = Case { name: "file".to_owned(), kind: kind.to_owned(), ..Case::default() };
+    Ok(Bundle { case, files: BTreeMap::from([(part.to_owned(), bytes)]) })
+}
+
+/// What a file is by its bytes.
+fn told(path: &Path, bytes: &[u8]) -> anyhow::Result<FileKind> {
+    let found = match (piece(bytes), FileKind::of_broken(bytes)) {
+        // IMA logs, of PCR 10, can begin with any number; a report that was cut short begins with its version.
+        (Ok(Piece::ImaLog), Some(FileKind::Report)) => return Ok(FileKind::Report),
+        (Ok(found), _) => found,
+        (Err(_), Some(kind)) => return Ok(kind),
+        (Err(error), None) => return Err(unusable(&*error)),
+    };
+    match found {
+        Piece::Report(_) => Ok(FileKind::Report),
+        Piece::Quote(_) => Ok(FileKind::Quote),
+        Piece::Hcl => Ok(FileKind::Hcl),
+        Piece::EventLog => Ok(FileKind::EventLog),
+        Piece::ImaLog => Ok(FileKind::ImaLog),
+        Piece::Crl => Ok(FileKind::Crl),
         Piece::Certificate(certificate) if certificate.extension("1.3.6.1.4.1.3704.1.2").is_some() => {
-            ("vek-chain", "leaf")
+            Ok(FileKind::Vek)
         }
         Piece::Certificate(_) | Piece::Signature(_) | Piece::Public(_) => {
             let what = format!("{} says nothing that could be verified alone", path.display());
-            return Err(Problem::usage(what)
-                .hint("put it into a bundle: a directory with a cases.json")
-                .into());
+            Err(Problem::usage(what).hint("put it into a bundle: a directory with a cases.json").into())
         }
-    };
-    let case = Case { name: "file".to_owned(), kind: kind.to_owned(), ..Case::default() };
-    Ok(Bundle { case, files: BTreeMap::from([(part.to_owned(), bytes)]) })
+    }
 }
 
 impl Verified {
@@ -118,8 +205,17 @@ impl Verified {
         self.verdict.is_valid()
     }
 
-    /// `{accepted, rule, claims}`: the rule that accepted, or the code of the one that refused.
+    /// `{accepted, rule, claims, freshness, simulated}`: the rule that accepted, or the code of the one that refused.
     pub(super) fn to_json(&self) -> Value {
+        let mut value = self.verdict_json();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("freshness".to_owned(), json!(self.freshness));
+            object.insert("simulated".to_owned(), json!(self.simulated));
+        }
+        value
+    }
+
+    fn verdict_json(&self) -> Value {
         match &self.verdict {
             Verdict::Valid { claims, .. } => {
                 json!({ "accepted": true, "rule": self.rule(), "claims": claims })
@@ -139,15 +235,22 @@ impl Verified {
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.simulated {
+            writeln!(out, "SIMULATED: judged by roots of simulated hardware")?;
+        }
         match &self.verdict {
             Verdict::Valid { claims, .. } => {
                 writeln!(out, "accepted by {}", self.rule())?;
+                writeln!(out, "  {:<18} {}", "freshness", self.freshness)?;
                 let empty = serde_json::Map::new();
                 for (name, value) in claims.as_object().unwrap_or(&empty) {
                     let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                     writeln!(out, "  {name:<18} {value}")?;
                 }
                 Ok(())
+            }
+            Verdict::Invalid(refusal) if refusal.code == UNSIGNED => {
+                writeln!(out, "not accepted: {}\n  {}", refusal.code, refusal.reason)
             }
             Verdict::Invalid(refusal) => writeln!(out, "refused: {}\n  {}", refusal.code, refusal.reason),
             Verdict::NotSupported { reason } => writeln!(out, "no verdict: {reason}"),

@@ -10,7 +10,7 @@ use vouchsafe_attestation::{ChainCache, Collateral, Context, Residency, Statemen
 use vouchsafe_protocol::evidence::{Evidence, SnpEvidence, SnpVtpmEvidence};
 use vouchsafe_protocol::policy::Accept;
 
-use super::{Running, claims, log, pcrs, quote, snp};
+use super::{Running, claims, explained, log, pcrs, quote, snp};
 use crate::verdict::{Run, Stop};
 
 /// The report of a paravisor alone: whether it parses, and its claims are those of the SNP report in it.
@@ -24,9 +24,15 @@ pub(super) fn parse(running: &Running<'_>) -> Run {
 
 /// A paravisor's report with its endorsement, and a quote by the key that its claims name.
 pub(super) fn check(running: &Running<'_>) -> Run {
-    match running.statement()? {
-        Some(statement) => appraised(running, &statement),
-        None => verified(running),
+    match (running.rules, running.statement()?) {
+        (_, Some(statement)) => appraised(running, &statement),
+        (Some(rules), None) => {
+            let evidence = evidence(running)?;
+            explained::check_extra_data(running, &evidence.quote, None)?;
+            explained::check_report_data(running, HclReport::parse(&evidence.hcl_report)?.snp_report())?;
+            explained::check(running, &Evidence::SnpVtpm(Box::new(evidence)), None, rules)
+        }
+        (None, None) => verified(running),
     }
 }
 
@@ -54,22 +60,14 @@ fn verified(running: &Running<'_>) -> Run {
 
 /// The whole appraisal, as a vault does it.
 fn appraised(running: &Running<'_>, statement: &StatementPreimage) -> Run {
-    let hcl_report = running.file("hcl")?.to_vec();
-    let report = HclReport::parse(&hcl_report)?.snp_report().to_vec();
+    let report = HclReport::parse(running.file("hcl")?)?.snp_report().to_vec();
     let report = Report::parse(&report).map_err(SnpError::Report)?;
     let values = running.pcrs()?;
     let rules = match running.rules {
         Some(rules) => rules.to_vec(),
         None => vec![Accept::SnpVtpm(running.policy.snp_vtpm_accept(&report, &values)?)],
     };
-    let evidence = SnpVtpmEvidence {
-        hcl_report,
-        endorsements: snp::endorsements(running)?,
-        quote: running.file("quote")?.to_vec(),
-        signature: running.file("sig")?.to_vec(),
-        pcrs: pcrs::sha256(&values),
-        logs: quote::logs(running),
-    };
+    let evidence = evidence(running)?;
     let anchors = running.anchors;
     let context = Context { anchors, collateral: &Collateral::new(), now_unix_secs: running.now()? };
     let evidence = Evidence::SnpVtpm(Box::new(evidence));
@@ -78,6 +76,18 @@ fn appraised(running: &Running<'_>, statement: &StatementPreimage) -> Run {
     running.accepted_by.set(Some(appraisal.rule));
     let product = report.cpuid.and_then(|cpuid| cpuid.product());
     Ok(claims::with_warnings(claims::report(&report, product), &appraisal.warnings))
+}
+
+/// As a vault is shown it.
+fn evidence(running: &Running<'_>) -> Run<SnpVtpmEvidence> {
+    Ok(SnpVtpmEvidence {
+        hcl_report: running.file("hcl")?.to_vec(),
+        endorsements: snp::endorsements(running)?,
+        quote: running.file("quote")?.to_vec(),
+        signature: quote::signature_bytes(running)?,
+        pcrs: pcrs::sha256(&running.pcrs()?),
+        logs: quote::logs(running),
+    })
 }
 
 fn add(shown: &mut Value, name: &str, value: Value) {

@@ -33,8 +33,11 @@ fn parts(running: &Running<'_>) -> Run<Parts> {
     Ok((chain, roots(running)?, running.at()?))
 }
 
-/// The roots of the document's TPM anchors, or the case's own.
+/// The roots of the caller; without one those of the document's TPM anchors, or the case's own.
 fn roots(running: &Running<'_>) -> Run<Vec<Certificate>> {
+    if let Some(roots) = running.callers_roots {
+        return Ok(roots.to_vec());
+    }
     let der = match &running.suite.document.tpm_anchors {
         None => vec![running.der("root")?],
         Some(sets) => {

@@ -1,7 +1,7 @@
 //! The statement that evidence is over, where a case states its fields.
 
 use vouchsafe_attestation::StatementPreimage;
-use vouchsafe_attestation::statement::{collection, introduction};
+use vouchsafe_attestation::statement::{collection, foreign, introduction};
 use vouchsafe_protocol::id::{AnchorClass, VaultId};
 
 use super::Running;
@@ -12,7 +12,7 @@ impl Running<'_> {
     /// The statement, if the case states one.
     pub(crate) fn statement(&self) -> Run<Option<StatementPreimage>> {
         let fields = match (&self.case.introduction, &self.case.collection) {
-            (None, None) => return Ok(None),
+            (None, None) => return self.foreign(),
             (None, Some(nonce)) => {
                 return Ok(Some(collection(&self.hex(nonce, "the nonce of the collection")?)));
             }
@@ -37,5 +37,21 @@ impl Running<'_> {
             &role.parse().map_err(|_| malformed())?,
             &vault,
         )))
+    }
+
+    /// For rules of a role: what another protocol put into the evidence, if the case says all of it.
+    fn foreign(&self) -> Run<Option<StatementPreimage>> {
+        if self.rules.is_none() {
+            return Ok(None);
+        }
+        let nonce = self.case.nonce.as_deref().map(|nonce| self.hex(nonce, "the nonce")).transpose()?;
+        let nonce: Option<[u8; 32]> = nonce.and_then(|nonce| nonce.try_into().ok());
+        let report_data = self.policy.report_data.map(|pin| pin.0);
+        Ok(match (self.case.kind.as_str(), report_data, nonce) {
+            ("snp-report", Some(report_data), _) => Some(foreign(report_data, [0; 32])),
+            ("tpm-quote", _, Some(nonce)) => Some(foreign([0; 64], nonce)),
+            ("azure-snp", Some(report_data), Some(nonce)) => Some(foreign(report_data, nonce)),
+            _ => None,
+        })
     }
 }

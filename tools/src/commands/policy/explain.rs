@@ -11,13 +11,13 @@ use vouchsafe_attestation::snp::rules::Warning;
 use vouchsafe_attestation::{AppraisalError, ChainCache, Collateral, Context as Judging, TrustAnchors};
 use vouchsafe_client::policy;
 use vouchsafe_protocol::anchors::Anchors;
-use vouchsafe_protocol::id::RoleName;
+use vouchsafe_protocol::id::{AnchorClass, RoleName};
 use vouchsafe_protocol::policy::{Accept, Role};
 
 use super::compared::{Compared, Shown};
 use super::{EvidenceArgs, stored};
 use crate::context::{Context, now_secs, rfc3339};
-use crate::failure::{Problem, kebab};
+use crate::failure::{Failure, Problem, kebab};
 use crate::output::Output;
 
 /// How much is told.
@@ -34,19 +34,31 @@ pub(super) fn run(
     context: impl Fn() -> Result<Context>,
 ) -> Result<Output> {
     let EvidenceArgs { files, role, evidence, case, at, anchors } = args;
-    let roles = policy::compile_files(files)?;
+    let roles = policy::compile_files(files).map_err(|error| wrong_usage(error.into()))?;
     let role = role_named(&roles, role)?;
-    let stored = stored::read(evidence, case.as_deref())?;
+    let stored = stored::read(evidence, case.as_deref()).map_err(wrong_usage)?;
     // What is not said on the command line is what the pinned vault believes, and else AMD's own roots.
-    let anchors = if anchors.is_empty() { pinned(context)? } else { anchors.load()? };
+    let anchors = if anchors.is_empty() { pinned(context)? } else { anchors.load().map_err(wrong_usage)? };
     let anchors = TrustAnchors::new(&anchors).context("the trust anchors cannot be used")?;
     let now = at.unwrap_or_else(now_secs);
     let collateral = Collateral::new();
     let judging = Judging { anchors: &anchors, collateral: &collateral, now_unix_secs: now };
     let explanation =
         explain(&stored.evidence, stored.keys.as_ref(), &role.accept, judging, &mut ChainCache::new());
-    let told = Told { role, explanation: &explanation, shown: Shown::of(&stored.evidence), at: now };
+    let simulated = anchors.class() == AnchorClass::Simulated;
+    let shown = Shown::of(&stored.evidence);
+    let told = Told { role, explanation: &explanation, shown, at: now, simulated };
     Ok(told.output(detail))
+}
+
+/// What the command was called with cannot be used: no verdict, and so never the exit code of a refusal.
+fn wrong_usage(error: anyhow::Error) -> anyhow::Error {
+    let Failure { code: _, message, hint, exit: _ } = Failure::of(&error);
+    let problem = Problem::usage(message);
+    match hint {
+        Some(hint) => problem.hint(hint).into(),
+        None => problem.into(),
+    }
 }
 
 /// One of the roles that were compiled.
@@ -69,14 +81,21 @@ struct Told<'a> {
     explanation: &'a Explanation,
     shown: Shown<'a>,
     at: u64,
+    simulated: bool,
 }
 
 impl Told<'_> {
     fn output(&self, detail: Detail) -> Output {
         let accepted = self.explanation.accepted_by();
         let mut lines = vec![self.verdict(accepted)];
+        if self.simulated {
+            lines.push("  SIMULATED: judged by roots of simulated hardware".to_owned());
+        }
         if let Err(error) = &self.explanation.genuine {
             lines.push(format!("  not genuine: {} [{}]", chain(error), error.code()));
+        }
+        if let (Detail::Verdict, Some(code)) = (detail, self.refused_by(accepted)) {
+            lines.push(format!("  {code}; 'vouchsafe policy explain' says what each rule asks for"));
         }
         let listed: Vec<&Explained> = match detail {
             Detail::EachRule => self.explanation.rules.iter().collect(),
@@ -88,6 +107,7 @@ impl Told<'_> {
         let mut json = json!({
             "role": self.role.name.as_str(),
             "at": rfc3339(self.at),
+            "simulated": self.simulated,
             "accepted": accepted.is_some(),
             "rule": accepted.map(|rule| rule.index + 1),
             "genuine": self.explanation.genuine.is_ok(),

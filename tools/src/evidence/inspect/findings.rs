@@ -23,6 +23,8 @@ use super::Piece;
 
 /// The floors that are shipped.
 const FLOORS: &str = include_str!("../../../../data/tcb-floors.toml");
+/// In the names of simulated authorities and TPMs.
+const SIMULATED: &[u8] = b"simulated";
 /// A certificate that ends within this many seconds (30 days) is near its end.
 const NEAR_SECS: i64 = 30 * 24 * 3600;
 /// Newest report version that is known.
@@ -33,6 +35,8 @@ pub(super) struct Findings {
     pub(super) machine: Vec<String>,
     pub(super) old: Vec<String>,
     pub(super) missing: Vec<String>,
+    /// A certificate says of itself that it is of simulated hardware.
+    pub(super) simulated: bool,
     now: i64,
     floors: Vec<KnownFloor>,
 }
@@ -41,13 +45,16 @@ impl Findings {
     pub(super) fn new(now: i64) -> anyhow::Result<Self> {
         let floors = floors(&[("data/tcb-floors.toml", FLOORS)])
             .context("the floors of this version cannot be read")?;
-        Ok(Self { machine: Vec::new(), old: Vec::new(), missing: Vec::new(), now, floors })
+        Ok(Self { machine: Vec::new(), old: Vec::new(), missing: Vec::new(), simulated: false, now, floors })
     }
 
     /// What one file says.
     pub(super) fn of(&mut self, piece: &Piece, file: &[u8]) {
         match piece {
-            Piece::Certificate(certificate) => self.certificate(certificate),
+            Piece::Certificate(certificate) => {
+                self.simulated |= certificate.der().windows(SIMULATED.len()).any(|part| part == SIMULATED);
+                self.certificate(certificate);
+            }
             Piece::Crl => self.crl(file),
             Piece::EventLog => self.event_log(file),
             Piece::Hcl => {
