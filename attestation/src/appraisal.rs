@@ -401,11 +401,13 @@ fn appraise_tpm(
         return Err(AppraisalError::Statement);
     }
     // Step 3. Logs cost more to read than a signature: where a rule looks at them, step 4 comes first.
-    let logs = ReadLogs::read(&evidence.logs, rules.iter().map(|(_, accept)| accept.pcrs.as_slice()));
+    let judged = || rules.iter().map(|(_, accept)| accept.pcrs.as_slice());
+    let logs_are_read = ReadLogs::are_wanted(&evidence.logs, judged());
     let verify = || verify_evidence(evidence, question.statement, &quote, &signature, resident.ak());
-    if !logs.is_empty() {
+    if logs_are_read {
         verify()?;
     }
+    let logs = ReadLogs::read(&evidence.logs, judged());
     let compared = logs.beside(&evidence.pcrs);
     let accepted = first_accepting(
         rules,
@@ -414,7 +416,7 @@ fn appraise_tpm(
     )?
     .map_err(AppraisalError::TpmRule)?;
     // Step 4.
-    if logs.is_empty() {
+    if !logs_are_read {
         verify()?;
     }
     Ok(Appraisal {

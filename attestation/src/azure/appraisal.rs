@@ -44,7 +44,8 @@ pub struct SnpVtpmClaims {
 /// Steps: 1. HCL report, SNP report and quote read; 2. the quote is over the statement; 3. a rule accepts the report
 /// and the PCRs; 4. the SNP report is verified; 5. the claims are those of the report, are read, and the quote is
 /// verified by the key they name; 6. the user data are the statement, or the rule waives that; 7. nothing of the chain
-/// is revoked, or the rule waives that.
+/// is revoked, or the rule waives that. Logs cost more to read than signatures: where a rule looks at them, step 3 is
+/// applied to the report alone at first, and to the PCRs behind step 5.
 ///
 /// The claims are JSON, and step 5 is the first that reads it: by then a rule has accepted the measurement of the
 /// paravisor that wrote it, and a processor of AMD's has signed its hash.
@@ -71,17 +72,24 @@ pub(crate) fn appraise_snp_vtpm(
     // Step 3.
     let VekClaims { product, provider, .. } = read.vek();
     let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
-    let logs = ReadLogs::read(logs, rules.iter().map(|(_, accept)| accept.pcrs.as_slice()));
-    let logs = logs.beside(pcrs);
-    let accepting = all_accepting(rules, |accept| {
-        let SnpVtpmAccept { snp, pcrs: pcr_rules, events, ima, user_data: _ } = accept;
-        let mut warnings = snp_rules::check(claimed, snp, now).map_err(RuleError::Snp)?;
-        let pcr_rules = PcrRules { pcrs: pcr_rules, events, ima };
-        let more = tpm_rules::check_pcrs(&quote, pcrs, pcr_rules, now, &logs).map_err(RuleError::Tpm)?;
-        warnings.extend(more);
-        warnings.dedup();
-        Ok(warnings)
-    })?;
+    let accepting_with = |claimed: Claimed<'_>, logs: Option<&ReadLogs<'_>>| {
+        let logs = logs.map(|logs| logs.beside(pcrs));
+        all_accepting(rules, |accept| {
+            let SnpVtpmAccept { snp, pcrs: pcr_rules, events, ima, user_data: _ } = accept;
+            let mut warnings = snp_rules::check(claimed, snp, now).map_err(RuleError::Snp)?;
+            let Some(logs) = &logs else { return Ok(warnings) };
+            let pcr_rules = PcrRules { pcrs: pcr_rules, events, ima };
+            let more = tpm_rules::check_pcrs(&quote, pcrs, pcr_rules, now, logs).map_err(RuleError::Tpm)?;
+            warnings.extend(more);
+            warnings.dedup();
+            Ok(warnings)
+        })
+    };
+    let judged = || rules.iter().map(|(_, accept)| accept.pcrs.as_slice());
+    let read_logs = || ReadLogs::read(logs, judged());
+    let logs_are_read = ReadLogs::are_wanted(logs, judged());
+    let no_logs = (!logs_are_read).then(read_logs);
+    let accepting = accepting_with(claimed, no_logs.as_ref())?;
     // Step 4. If the chip is masked, every accepting rule accepts that.
     let masked = masked_chip(&accepting.first.rule.snp.chip);
     let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
@@ -98,6 +106,13 @@ pub(crate) fn appraise_snp_vtpm(
         VtpmError::Hcl(error) => AppraisalError::Hcl(error),
         VtpmError::Quote(error) => AppraisalError::Quote(error),
     })?;
+    let accepting = if logs_are_read {
+        let claimed =
+            Claimed { report: verified.report(), product: verified.product(), provider: verified.provider() };
+        accepting_with(claimed, Some(&read_logs()))?
+    } else {
+        accepting
+    };
     // Steps 6 and 7. Rules differ in what they ask; any one suffices.
     let fresh_report = claims.user_data() == Some(&question.statement.snp_report_data());
     let accepted = first_ok(accepting.first, accepting.others, |accepted| {

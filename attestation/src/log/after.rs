@@ -9,18 +9,31 @@ pub(super) fn may_follow_separator(pcr: u32, kind: EventKind) -> bool {
     match pcr {
         // Code of the firmware, and the configuration of option ROMs: complete.
         0 | 3 => false,
-        // Boot variables and tables that some firmware measures when it is ready to boot; SMBIOS by systemd.
+        // What is found when devices are connected, boot variables, and tables that some firmware measures when it is ready to boot; SMBIOS by systemd.
         1 => matches!(
             kind,
-            EventKind::EFI_HANDOFF_TABLES
+            EventKind::CPU_MICROCODE
+                | EventKind::EFI_ACTION
+                | EventKind::EFI_HANDOFF_TABLES
                 | EventKind::EFI_HANDOFF_TABLES2
                 | EventKind::EFI_VARIABLE_BOOT
                 | EventKind::EFI_VARIABLE_BOOT2
                 | EventKind::EVENT_TAG
+                | EventKind::NONHOST_CONFIG
                 | EventKind::PLATFORM_CONFIG_FLAGS
+                | EventKind::TABLE_OF_DEVICES
         ),
-        // Option ROMs of devices that the boot manager connects late.
-        2 => is_image(kind),
+        // Option ROMs and firmware of devices that the boot manager connects late.
+        2 => {
+            is_image(kind)
+                || matches!(
+                    kind,
+                    EventKind::EFI_SPDM_FIRMWARE_BLOB
+                        | EventKind::EFI_SPDM_FIRMWARE_CONFIG
+                        | EventKind::EFI_SPDM_DEVICE_POLICY
+                        | EventKind::EFI_SPDM_DEVICE_AUTHORITY
+                )
+        }
         // Boot attempts and what they load.
         4 => {
             is_image(kind)
@@ -38,6 +51,7 @@ pub(super) fn may_follow_separator(pcr: u32, kind: EventKind) -> bool {
                 | EventKind::EFI_VARIABLE_BOOT
                 | EventKind::EFI_VARIABLE_BOOT2
                 | EventKind::EVENT_TAG
+                | EventKind::IPL
                 | EventKind::IPL_PARTITION_DATA
         ),
         // Which keys vouched for what was started, and changes of the debug mode or of DMA protection.

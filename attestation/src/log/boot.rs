@@ -56,9 +56,13 @@ impl<'l, 'a> Replayed<'l, 'a> {
             }
             exited = event.pcr == PCR_BOOT_CONFIG && known.action(digest) == Some(BootAction::ExitSuccess);
             let bit = 1u8 << event.pcr;
-            // Real firmware measures tables of four zero bytes as contents of its S-CRTM.
-            let may_equal = event.pcr == 0 && event.kind == EventKind::S_CRTM_CONTENTS;
-            let value = known.separator(digest).filter(|_| !may_equal);
+            // Real firmware measures four zero bytes as contents of its S-CRTM, and as configuration.
+            let may_equal = |value| match event.pcr {
+                0 => event.kind == EventKind::S_CRTM_CONTENTS,
+                1 => event.kind != EventKind::SEPARATOR && value == SeparatorValue::Zero,
+                _ => false,
+            };
+            let value = known.separator(digest).filter(|value| !may_equal(*value));
             match (value, event.kind == EventKind::SEPARATOR) {
                 // Steps 3 to 5.
                 (Some(SeparatorValue::Error), _) => return Err(BootError::ErrorSeparator { pcr }),

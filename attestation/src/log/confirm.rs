@@ -10,7 +10,7 @@ use super::register::Register;
 use super::{PCR_COUNT, meaning};
 
 /// What systemd extends into PCR 11 when the boot gets there (systemd-pcrphase, `TPM2_PCR_MEASUREMENTS.md`): these
-/// strings in this order, none of them in the firmware's log.
+/// strings in this order, none of them in the firmware's log; one that a log has counts as reached.
 const PHASES: [(&[u8], BootPhase); 4] = [
     (b"enter-initrd", BootPhase::Initrd),
     (b"leave-initrd", BootPhase::InitrdLeft),
@@ -138,7 +138,7 @@ pub fn compare<'l, 'a, V: AsRef<[u8]>>(
         log,
         bank,
         outcomes: [Outcome::NotQuoted; PCR_COUNT as usize],
-        phase: BootPhase::Firmware,
+        phase: logged_phase(log, bank),
     };
     for (pcr, value) in quoted {
         let value = value.as_ref();
@@ -150,7 +150,7 @@ pub fn compare<'l, 'a, V: AsRef<[u8]>>(
             (false, 0, _) => Outcome::Unlogged,
             (false, _, _) => match phase(&replay, pcr, value) {
                 Some(phase) => {
-                    replayed.phase = phase;
+                    replayed.phase = later(replayed.phase, phase);
                     Outcome::Confirmed
                 }
                 None => Outcome::Differs(mismatch(log, bank, pcr, value)),
@@ -171,6 +171,26 @@ fn phase(replay: &super::Replay, pcr: u8, value: &[u8]) -> Option<BootPhase> {
         register.extend(bank.hash(&[text]));
         (register.value() == value).then_some(*phase)
     })
+}
+
+/// The last boot phase that the log itself has among the events of PCR 11. Who may extend the PCR can log a phase as an
+/// event, so that nothing of it is left to be found behind the log.
+fn logged_phase(log: &EventLog<'_>, bank: HashAlgorithm) -> BootPhase {
+    let known = PHASES.map(|(text, phase)| (bank.hash(&[text]), phase));
+    let events =
+        log.events().iter().filter(|event| event.is_extended() && event.pcr == u32::from(PCR_KERNEL_BOOT));
+    let digests = events.filter_map(|event| event.digest(bank));
+    digests
+        .filter_map(|digest| {
+            known.iter().find(|(known, _)| known.as_ref() == digest).map(|(_, phase)| *phase)
+        })
+        .fold(BootPhase::Firmware, later)
+}
+
+/// The later of two phases.
+fn later(one: BootPhase, other: BootPhase) -> BootPhase {
+    let place = |wanted: BootPhase| PHASES.iter().position(|(_, phase)| *phase == wanted);
+    if place(other) > place(one) { other } else { one }
 }
 
 /// Says how a log and a value differ, as far as that can be known.

@@ -29,9 +29,9 @@ impl<'a> EventLog<'a> {
     /// (TCG_PCClientPCREvent, section 10.2.1). The first event says which.
     ///
     /// Steps: 1. bounded, not empty; 2. a header of exactly the announced form; 3. events up to the end, each for
-    /// a PCR that exists, with at least one digest, each of an announced algorithm and each once; 4. behind the last
-    /// event nothing but padding: all zero or all ones, at least as long as the head of an event, as a log has
-    /// that was read as a whole memory region; 5. at most one startup locality.
+    /// a PCR that exists, with at least one digest unless it extends nothing, each of an announced algorithm and each
+    /// once; 4. behind the last event nothing but padding, as a log has that was read as a whole memory region: all
+    /// zero, or all ones and at least as long as the head of an event; 5. no two startup localities that differ.
     ///
     /// # Errors
     /// [`EventLogError`].
@@ -124,9 +124,12 @@ impl<'a> EventLog<'a> {
         if event.kind == EventKind::NO_ACTION
             && let Some(locality) = event.data.strip_prefix(STARTUP_LOCALITY)
         {
-            let ([locality @ (0 | 3 | 4)], 0, None) = (locality, event.pcr, self.startup_locality) else {
+            let ([locality @ (0 | 3 | 4)], 0) = (locality, event.pcr) else {
                 return Err(EventLogError::StartupLocality { number });
             };
+            if self.startup_locality.is_some_and(|earlier| earlier != *locality) {
+                return Err(EventLogError::StartupLocality { number });
+            }
             self.startup_locality = Some(*locality);
         }
         self.events.push(event);
@@ -135,15 +138,18 @@ impl<'a> EventLog<'a> {
 
     fn is_padding(&self, rest: &[u8]) -> bool {
         let head_len = if self.is_crypto_agile() { AGILE_HEAD_LEN } else { SHA1_HEAD_LEN };
-        rest.len() >= head_len
-            && (rest.iter().all(|byte| *byte == 0) || rest.iter().all(|byte| *byte == u8::MAX))
+        let ones = || rest.len() >= head_len && rest.iter().all(|byte| *byte == u8::MAX);
+        rest.iter().all(|byte| *byte == 0) || ones()
     }
 
     fn agile_event(&self, at: &mut Reader<'a>, number: u32) -> Result<Event<'a>, EventLogError> {
         let truncated = |_: WrongLength| EventLogError::Truncated { number };
         let (pcr, kind) = (at.u32_le().map_err(truncated)?, EventKind(at.u32_le().map_err(truncated)?));
         let count = at.u32_le().map_err(truncated)?;
-        if count == 0 || usize::try_from(count).map_or(true, |count| count > self.algorithms.len()) {
+        let may_be_none = kind == EventKind::NO_ACTION;
+        if (count == 0 && !may_be_none)
+            || usize::try_from(count).map_or(true, |count| count > self.algorithms.len())
+        {
             return Err(EventLogError::DigestCount { number, count });
         }
         let list = at.0;

@@ -301,21 +301,52 @@ fn component(certificate: &Certificate, extension: AmdExtension) -> Result<u8, V
     }
 }
 
-/// The hardware id stands in the extension without a DER header: 64 bytes, 8 on Turin.
+/// The hardware id of a VCEK; a VLEK has none.
 fn chip_id(certificate: &Certificate, kind: SigningKey, product: Product) -> Result<[u8; 64], VekError> {
     let malformed = VekError::Extension { extension: AmdExtension::HwId };
     let found = certificate.extension(AmdExtension::HwId.oid());
-    let mut chip_id = [0; 64];
     match (kind, found) {
-        (SigningKey::Vlek, None) => {}
-        (SigningKey::Vcek, Some(id)) => {
-            let len = if product == Product::Turin { 8 } else { 64 };
-            if id.len() != len {
-                return Err(malformed);
-            }
-            chip_id.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
-        }
-        (SigningKey::Vlek, Some(_)) | (SigningKey::Vcek, None) => return Err(malformed),
+        (SigningKey::Vlek, None) => Ok([0; 64]),
+        (SigningKey::Vcek, Some(id)) => hardware_id(id, product).ok_or(malformed),
+        (SigningKey::Vlek, Some(_)) | (SigningKey::Vcek, None) => Err(malformed),
     }
-    Ok(chip_id)
+}
+
+/// 64 bytes, 8 on Turin: as they are, or in newer certificates as a DER OCTET STRING. The length tells which.
+fn hardware_id(extension: &[u8], product: Product) -> Option<[u8; 64]> {
+    let len: u8 = if product == Product::Turin { 8 } else { 64 };
+    let id = match extension {
+        id if id.len() == usize::from(len) => id,
+        [0x04, announced, id @ ..] if *announced == len && id.len() == usize::from(len) => id,
+        _ => return None,
+    };
+    let mut chip_id = [0; 64];
+    chip_id.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
+    Some(chip_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s4_a_hardware_id_is_read_bare_and_as_an_octet_string_and_in_no_other_form() {
+        for (product, len) in [(Product::Milan, 64), (Product::Genoa, 64), (Product::Turin, 8)] {
+            // An id may begin as the header does.
+            for first in [0x04, 0xa5] {
+                let mut id = vec![first; usize::from(len)];
+                let mut expected = [0; 64];
+                expected[..id.len()].copy_from_slice(&id);
+                assert_eq!(hardware_id(&id, product), Some(expected));
+                let wrapped = |tag: u8, announced: u8| [&[tag, announced], id.as_slice()].concat();
+                assert_eq!(hardware_id(&wrapped(0x04, len), product), Some(expected));
+                assert_eq!(hardware_id(&wrapped(0x03, len), product), None);
+                assert_eq!(hardware_id(&wrapped(0x04, len - 1), product), None);
+                let more = [wrapped(0x04, len).as_slice(), &[0]].concat();
+                assert_eq!(hardware_id(&more, product), None);
+                id.pop();
+                assert_eq!(hardware_id(&id, product), None);
+            }
+        }
+    }
 }

@@ -173,7 +173,7 @@ impl<'a> ReadReport<'a> {
             Some(chain) => Vek::Cached(chain),
             None => Vek::Offered(Box::new(VekCertificate::parse(offered).map_err(SnpError::Vek)?)),
         };
-        Ok(ReadEvidence { endorsements, collateral, signed, report, vek, cache_key })
+        Ok(ReadEvidence { endorsements, collateral, offered, signed, report, vek, cache_key })
     }
 }
 
@@ -183,6 +183,7 @@ impl<'a> ReadReport<'a> {
 pub struct ReadEvidence<'a> {
     endorsements: &'a SnpEndorsements,
     collateral: &'a Collateral,
+    offered: &'a [u8],
     signed: &'a [u8],
     report: Report,
     vek: Vek,
@@ -257,7 +258,15 @@ impl<'a> ReadEvidence<'a> {
             return Err(SnpError::ChipMismatch);
         }
         // Step 5.
-        let chain = match self.vek {
+        let vek = match self.vek {
+            // An intermediate that was issued anew may have other dates.
+            Vek::Cached(chain) if crate::x509::check_dates(chain.validity, now).is_err() => {
+                Vek::Offered(Box::new(VekCertificate::parse(self.offered).map_err(SnpError::Vek)?))
+            }
+            vek => vek,
+        };
+        let is_new = matches!(vek, Vek::Offered(_));
+        let chain = match vek {
             Vek::Cached(chain) => chain,
             Vek::Offered(vek) => {
                 let intermediate = self.endorsements.intermediate.as_deref();
@@ -266,15 +275,17 @@ impl<'a> ReadEvidence<'a> {
                 let VekCertificate { certificate, claims } = *vek;
                 let serial = certificate.serial().to_vec();
                 let issuer_serial = issuer.serial().to_vec();
-                let chain = Arc::new(VerifiedVek { claims, validity, serial, issuer_serial });
-                cache.insert_chain(self.cache_key, Arc::clone(&chain));
-                chain
+                Arc::new(VerifiedVek { claims, validity, serial, issuer_serial })
             }
         };
         crate::x509::check_dates(chain.validity, now).map_err(SnpError::Chain)?;
         // Step 6.
         verify_p384_fixed(&chain.claims.point, self.signed, &self.report.r, &self.report.s)
             .map_err(|_| SnpError::Signature)?;
+        // Not before: whoever has certificates but no chip would flush the cache with them.
+        if is_new {
+            cache.insert_chain(self.cache_key, Arc::clone(&chain));
+        }
         let stapled = self.endorsements.crl.as_deref();
         Ok(VerifiedReport { report: self.report, chain, stapled, collateral: self.collateral })
     }

@@ -23,24 +23,17 @@ impl<'a> ReadLogs<'a> {
     /// Parses those logs that one of some rules looks at; the others are not touched. Nothing fails yet: a rule that
     /// looks at no log does not care what came with the quote.
     pub fn read<'r>(logs: &'a Logs, rules: impl Iterator<Item = &'r [PcrRule]>) -> Self {
-        let Logs { boot, ima } = logs;
-        let (mut wants_boot, mut wants_ima) = (false, false);
-        for pcr in rules.flatten().filter(|pcr| pcr.expected == PcrExpectation::Events) {
-            wants_ima |= pcr.index == PCR_IMA;
-            wants_boot |= pcr.index != PCR_IMA;
-        }
-        let boot = boot.as_deref().filter(|_| wants_boot);
-        let ima = ima.as_deref().filter(|_| wants_ima);
+        let (boot, ima) = wanted(logs, rules);
         Self {
             boot: boot.map(|bytes| EventLog::parse(bytes).map_err(TpmRuleError::BootLog)),
             ima: ima.map(|bytes| ImaLog::parse(bytes).map_err(TpmRuleError::ImaLog)),
         }
     }
 
-    /// Whether there is a log that a rule looks at.
+    /// Whether there is a log that a rule looks at: reading it costs more than verifying a signature.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.boot.is_none() && self.ima.is_none()
+    pub fn are_wanted<'r>(logs: &Logs, rules: impl Iterator<Item = &'r [PcrRule]>) -> bool {
+        wanted(logs, rules) != (None, None)
     }
 
     /// Replays them beside the values that were sent with the quote.
@@ -107,6 +100,20 @@ impl ComparedLogs<'_, '_> {
             }
         }
     }
+}
+
+/// The boot event log and the IMA log, if one of some rules looks at them.
+fn wanted<'a, 'r>(
+    logs: &'a Logs,
+    rules: impl Iterator<Item = &'r [PcrRule]>,
+) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+    let Logs { boot, ima } = logs;
+    let (mut wants_boot, mut wants_ima) = (false, false);
+    for pcr in rules.flatten().filter(|pcr| pcr.expected == PcrExpectation::Events) {
+        wants_ima |= pcr.index == PCR_IMA;
+        wants_boot |= pcr.index != PCR_IMA;
+    }
+    (boot.as_deref().filter(|_| wants_boot), ima.as_deref().filter(|_| wants_ima))
 }
 
 /// A value, found by index and never by position.

@@ -275,8 +275,10 @@ fn check_selection(
 ) -> Result<(), TpmRuleError> {
     let mut wanted: Vec<u8> = wanted.collect();
     wanted.sort_unstable();
-    let selected = match quote.selection.as_slice() {
-        [bank] if bank.bank == HashAlgorithm::Sha256 => &bank.indices,
+    // A bank of which nothing is selected adds nothing to what is signed.
+    let mut banks = quote.selection.iter().filter(|bank| !bank.indices.is_empty());
+    let selected = match (banks.next(), banks.next()) {
+        (Some(bank), None) if bank.bank == HashAlgorithm::Sha256 => &bank.indices,
         _ => return Err(TpmRuleError::Selection),
     };
     if selected.is_empty() || *selected != wanted {

@@ -100,7 +100,7 @@ fn t6_a_retyped_separator_is_refused() {
         |log: &mut LogBuilder| log.find(|event| is_separator(event, 0)).kind = EventKind::S_CRTM_CONTENTS;
     assert_eq!(changed(instead).1, Err(BootError::SeparatorMissing { pcr: 0 }));
     let elsewhere = |log: &mut LogBuilder| {
-        log.events.insert(0, LogEvent { pcr: 1, ..zeros.clone() });
+        log.events.insert(0, LogEvent { pcr: 2, ..zeros.clone() });
     };
     assert_eq!(changed(elsewhere).1, Err(BootError::SeparatorRetyped { number: 2 }));
 }
@@ -140,7 +140,7 @@ fn t7_events_behind_the_separator_that_cannot_be_there_are_refused() {
     let refused = [
         (0, EventKind::S_CRTM_VERSION),
         (0, EventKind::EFI_PLATFORM_FIRMWARE_BLOB2),
-        (1, EventKind::CPU_MICROCODE),
+        (1, EventKind::POST_CODE),
         (2, EventKind::EFI_VARIABLE_BOOT),
         (3, EventKind::EFI_VARIABLE_DRIVER_CONFIG),
         (4, EventKind::EFI_VARIABLE_DRIVER_CONFIG),
@@ -231,4 +231,19 @@ fn t7_events_behind_the_end_of_boot_services_are_refused() {
         insert_behind(log, failure, |event| is_separator(event, 5));
     };
     assert_eq!(changed(failed).1, Ok(()));
+}
+
+#[test]
+fn t7_four_zero_bytes_in_pcr_1_are_a_separator_only_if_called_one() {
+    for kind in [EventKind::PLATFORM_CONFIG_FLAGS, EventKind::CPU_MICROCODE] {
+        let (_, verdict) = changed(|log| {
+            insert_behind(log, LogEvent::of(1, kind, &[0; 4]), |event| is_separator(event, 1));
+        });
+        assert_eq!(verdict, Ok(()));
+    }
+    // In its place there is none.
+    let (_, verdict) = changed(|log| {
+        *log.find(|event| is_separator(event, 1)) = LogEvent::of(1, EventKind::CPU_MICROCODE, &[0; 4]);
+    });
+    assert_eq!(verdict, Err(BootError::SeparatorMissing { pcr: 1 }));
 }

@@ -234,3 +234,19 @@ fn a_value_of_another_length_is_no_value() {
     assert!(confirm(&parsed, BANK, [(4, [&value[..], &[0]].concat())]).is_err());
     assert_eq!(parsed.algorithms(), [SHA1, SHA256]);
 }
+
+#[test]
+fn t6_a_phase_that_the_log_has_as_an_event_counts_as_reached() {
+    let mut log = LogBuilder::orderly();
+    for text in [&b"leave-initrd"[..], b"enter-initrd"] {
+        log.events.push(LogEvent::of(11, EventKind::IPL, text));
+    }
+    let bytes = log.encode();
+    let parsed = EventLog::parse(&bytes).unwrap();
+    let replayed = confirm(&parsed, BANK, [(11, log.value(11))]).unwrap();
+    assert_eq!(replayed.boot_phase(), BootPhase::InitrdLeft);
+    // What is found behind the log does not take it back.
+    let value = sha256(&[log.value(11), sha256(b"enter-initrd")].concat());
+    let replayed = confirm(&parsed, BANK, [(11, value)]).unwrap();
+    assert_eq!(replayed.boot_phase(), BootPhase::InitrdLeft);
+}

@@ -146,7 +146,8 @@ fn a_product_may_name_its_stepping() {
 #[test]
 fn s4_a_hardware_id_of_another_length_or_wrapping_is_refused() {
     let malformed = SnpError::Vek(VekError::Extension { extension: AmdExtension::HwId });
-    let wrapped = [&[4u8, 64], CHIP_ID.as_slice()].concat();
+    // An OCTET STRING is accepted, a BIT STRING is not.
+    let wrapped = [&[3u8, 64], CHIP_ID.as_slice()].concat();
     for value in [None, Some(Vec::new()), Some(CHIP_ID[..8].to_vec()), Some(wrapped)] {
         let spec = VekSpec::vcek(Product::Genoa, TCB, CHIP_ID).with_extension("4", value);
         assert_eq!(Fixture::genoa().refusal_of_chip(&spec), AppraisalError::Snp(malformed));

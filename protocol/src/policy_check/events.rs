@@ -60,6 +60,9 @@ pub enum EventsError {
         "boot_phases is to name, each once, how far the boot may have got, if PCR 11 is judged by events"
     )]
     BootPhases,
+    /// Step 10.
+    #[error("PCR 11 may hold unknown events, so that boot_phases says nothing of how far the boot has got")]
+    UnknownPhases,
     /// Step 11.
     #[error("no file is listed for the IMA log")]
     NoFile,
@@ -85,7 +88,8 @@ pub enum EventsError {
 /// 7. no list of a PCR is empty;
 /// 8. command lines are not empty, without NUL, of at most [`COMMAND_LINE_LEN`] bytes;
 /// 9. sections have names that sections can have;
-/// 10. boot phases are named exactly if PCR 11 is judged by events;
+/// 10. boot phases are named exactly if PCR 11 is judged by events, and it may not hold unknown ones: those could be
+///     phases that somebody extended;
 /// 11. a list of files is not empty.
 ///
 /// # Errors
@@ -154,6 +158,9 @@ pub fn check_events(pcrs: &[PcrRule], events: &EventRules, ima: &ImaRule) -> Res
         (1..).zip(boot_phases).all(|(next, phase)| !boot_phases.iter().skip(next).any(|p| p == phase));
     if boot_phases.is_empty() == is_judged(PCR_KERNEL_BOOT) || !phases_are_once {
         return Err(EventsError::BootPhases);
+    }
+    if unknown_events.contains(&PCR_KERNEL_BOOT) {
+        return Err(EventsError::UnknownPhases);
     }
     // 11
     match ima {

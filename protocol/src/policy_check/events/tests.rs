@@ -172,3 +172,12 @@ fn lists_beyond_their_limit_do_not_load() {
     let files = digests(IMA_FILES + 1);
     assert_eq!(changed(|_, _, ima| *ima = ImaRule::AllowList(files.clone())), too_many(IMA_FILES));
 }
+
+#[test]
+fn t6_phases_do_not_load_for_a_pcr_that_may_hold_unknown_events() {
+    let unknown = |_: &mut Vec<PcrRule>, events: &mut EventRules, _: &mut ImaRule| {
+        events.uki_sections.clear();
+        events.unknown_events = vec![5, 7, 11];
+    };
+    assert_eq!(changed(unknown), Err(EventsError::UnknownPhases));
+}
