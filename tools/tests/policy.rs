@@ -111,7 +111,7 @@ fn test_says_which_rule_accepts() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(
         text(&output),
-        "accepted as 'web' by rule 2 at 2026-12-01T00:00:00Z\n  rule 2 (snp): accepts\n"
+        "accepted as 'web' by rule 2 at 2026-12-01T00:00:00Z\n  SIMULATED: judged by roots of simulated hardware\n  rule 2 (snp): accepts\n"
     );
     let json = parsed(&world.on_bundle("test", &file, &["--output", "json"]));
     assert_eq!((&json["accepted"], &json["rule"], &json["genuine"]), (&json!(true), &json!(2), &json!(true)));
@@ -145,7 +145,7 @@ fn explain_lists_all_that_each_rule_refuses_with_both_sides() {
                \x20   platform info bit 0 is not as required [snp.platform-info]\n      asked for: smt clear\n      \
                shown:     smt set\n";
     let expected = format!(
-        "refused as 'web' at 2026-12-01T00:00:00Z\n  rule 1 (snp): refuses\n    launch measurement is not accepted \
+        "refused as 'web' at 2026-12-01T00:00:00Z\n  SIMULATED: judged by roots of simulated hardware\n  rule 1 (snp): refuses\n    launch measurement is not accepted \
          [snp.measurement]\n      asked for: {other}\n      shown:     {own}\n{svn}  rule 2 (snp): refuses\n{svn}"
     );
     assert_eq!(text(&output), expected);

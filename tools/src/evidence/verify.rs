@@ -177,8 +177,8 @@ fn alone(path: &Path, kind: Option<FileKind>) -> anyhow::Result<Bundle> {
 /// What a file is by its bytes.
 fn told(path: &Path, bytes: &[u8]) -> anyhow::Result<FileKind> {
     let found = match (piece(bytes), FileKind::of_broken(bytes)) {
-        // IMA logs, of PCR 10, can begin with any number; a report that was cut short begins with its version.
-        (Ok(Piece::ImaLog), Some(FileKind::Report)) => return Ok(FileKind::Report),
+        // Logs can begin with any number of a PCR; a report that was cut short begins with its version.
+        (Ok(Piece::EventLog | Piece::ImaLog), Some(FileKind::Report)) => return Ok(FileKind::Report),
         (Ok(found), _) => found,
         (Err(_), Some(kind)) => return Ok(kind),
         (Err(error), None) => return Err(unusable(&*error)),
