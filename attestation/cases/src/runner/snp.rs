@@ -59,7 +59,7 @@ pub(super) fn check_crl(running: &Running<'_>) -> Run {
             .find(|product| roots.ark(*product) == Some(ark.as_slice()))
             .ok_or_else(|| Stop::refused("case.root", &NotPinned))?,
         (None, None) if running.callers_roots.is_some() => {
-            RevocationList::verify_any(&crl, roots).map_err(|error| Stop::from(error))?.0
+            RevocationList::verify_any(&crl, roots).map_err(Stop::from)?.0
         }
         (None, None) => return Err(Stop::missing("ark")),
     };
