@@ -151,7 +151,6 @@ fn without_a_vault_or_a_key_each_command_says_what_is_missing() {
         (&["kv", "get", "kv/x", "--as", "nobody"], "no-identity"),
         (&["pin", "show"], "no-pin"),
         (&["audit", "verify", "/no/such/dir"], "not-found"),
-        (&["evidence", "inspect", "/no/such/file"], "not-found"),
         (&["kv", "put", "kv/x", "@/no/such/file"], "not-found"),
         (&["status", "--admin", "127.0.0.1:1"], "connect"),
     ] {

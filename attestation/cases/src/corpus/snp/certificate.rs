@@ -65,11 +65,11 @@ fn extensions(cases: &mut Cases<'_>) -> Added {
         Some(vec![2, 1, 1]),
         "snp.vek.extension",
     )?;
-    let wrapped = [vec![4, 64], CHIP_ID.to_vec()].concat();
+    let wrapped = [vec![3, 65, 0], CHIP_ID.to_vec()].concat();
     changed(cases, GENOA, "hwid-missing", "4", None, "snp.vek.extension")?;
     changed(cases, GENOA, "struct-version-missing", "1", None, "snp.vek.extension")?;
     changed(cases, GENOA, "struct-version-2", "1", Some(vec![2, 1, 2]), "snp.vek.extension")?;
-    changed(cases, GENOA, "hwid-wrapped-in-an-octet-string", "4", Some(wrapped), "snp.vek.extension")?;
+    changed(cases, GENOA, "hwid-wrapped-in-a-bit-string", "4", Some(wrapped), "snp.vek.extension")?;
     for (product, len) in
         [(GENOA, 8), (GENOA, 63), (GENOA, 65), (Product::Turin, 64), (Product::Turin, 7), (Product::Turin, 9)]
     {

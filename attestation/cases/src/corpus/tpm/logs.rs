@@ -444,6 +444,6 @@ fn forms(cases: &mut Cases<'_>) {
     ] {
         put(&format!("header-that-announces-{label}"), header(&algorithms), Some("tpm.log.algorithms"));
     }
-    let two_localities = [vec![locality(3), locality(3)], boot()].concat();
+    let two_localities = [vec![locality(3), locality(4)], boot()].concat();
     put("two-startup-localities", encode(&two_localities), Some("tpm.log.startup-locality"));
 }
