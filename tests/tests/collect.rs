@@ -81,13 +81,21 @@ fn run(arguments: &[&str]) -> Output {
     command.args(arguments).env_remove("VOUCHSAFE_DIR").env("TSS2_LOG", "all+NONE").output().unwrap()
 }
 
-/// The commands that read a bundle accept it.
-fn is_read_by_all(bundle: &Path) {
-    for command in ["check", "verify", "inspect"] {
+/// The rule that a stored quote breaks: nobody vouches for its TPM, as no anchor is given.
+const NO_ANCHOR: &str = "tpm.ek.chain";
+
+/// The commands that read a bundle read it; `verify` believes nobody that a bundle brings along, so that without
+/// anchors of the caller it refuses a TPM.
+fn is_read_by_all(bundle: &Path, refused_by: &str) {
+    for command in ["check", "inspect"] {
         let output = run(&["evidence", command, &text(bundle)]);
         let said = [output.stdout, output.stderr].concat();
         assert_eq!(output.status.code(), Some(0), "{command}: {}", String::from_utf8_lossy(&said));
     }
+    let output = run(&["evidence", "verify", &text(bundle), "--output", "json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &said["accepted"]), (Some(1), &false.into()), "{said}");
+    assert_eq!(said["rule"], refused_by, "{said}");
 }
 
 /// The value of a PCR in a bundle.
@@ -120,7 +128,7 @@ fn a_bundle_of_a_tpm_is_complete_and_read_by_all() {
     let bundle = machine.path("bundle");
     assert_eq!(fs::read(bundle.join("event-log.bin")).unwrap(), machine.logs.boot);
     assert_eq!(fs::read(bundle.join("ima-log.bin")).unwrap(), machine.logs.ima);
-    is_read_by_all(&bundle);
+    is_read_by_all(&bundle, NO_ANCHOR);
 
     // A role is tried on one with the PCRs that the role names.
     assert_eq!(machine.collect("for-the-role", &["--pcrs", "4"]).0, 0);
@@ -148,7 +156,7 @@ fn a_bundle_of_a_tpm_is_complete_and_read_by_all() {
     let again =
         run(&["evidence", "collect", &text(&bundle), "--platform", "tpm", "--tcti", &machine.tpm.tcti()]);
     assert_eq!(again.status.code(), Some(2));
-    is_read_by_all(&bundle);
+    is_read_by_all(&bundle, NO_ANCHOR);
 }
 
 #[test]
@@ -170,7 +178,7 @@ fn what_is_missing_is_exit_code_3_and_the_rest_is_still_read() {
         assert_eq!((code, &said["complete"]), (3, &false.into()), "{name}");
         let reason = missing(&said, "boot event log");
         assert!(reason.contains(why) && reason.contains("binary_bios_measurements"), "{name}: {reason}");
-        is_read_by_all(&machine.path(name));
+        is_read_by_all(&machine.path(name), NO_ANCHOR);
     }
 }
 
