@@ -135,7 +135,7 @@ fn a_bundle_of_a_tpm_is_complete_and_read_by_all() {
     let bundle = machine.path("for-the-role");
     let (role, anchors) = (machine.path("role.toml"), machine.anchors());
     let anchor = format!("maker={anchors},hardware,simulated");
-    for (pcr_4, accepted) in [(said_pcr(&bundle, "4"), 0), ("00".repeat(32), 1)] {
+    for (pcr_4, accepted) in [(said_pcr(&bundle, "4"), 0), ("11".repeat(32), 1)] {
         fs::write(&role, ROLE.replace("PCR_4", &pcr_4)).unwrap();
         let (role, bundle) = (text(&role), text(&bundle));
         let test = ["policy", "test", &role, "--role", "web", "--evidence", &bundle, "--anchor", &anchor];
