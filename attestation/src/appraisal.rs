@@ -10,18 +10,18 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, PcrValue, SnpEvidence, TpmEvidence};
 use vouchsafe_protocol::id::{AnchorClass, AnchorName};
 use vouchsafe_protocol::policy::{
-    Accept, ChipId, ChipRule, LaunchDigest, Permission, Product, SnpAccept, SnpVtpmAccept, Tcb, TpmAccept,
-    TpmKind, TpmPin, VaultPlatformPin,
+    Accept, ChipId, ChipRule, LaunchDigest, Permission, Product, SnpAccept, Tcb, TpmAccept, TpmKind, TpmPin,
+    VaultPlatformPin,
 };
 
+use crate::accepting::{first_accepting, first_passing, of_kind};
 use crate::anchors::TrustAnchors;
 use crate::azure::appraisal::{SnpVtpmClaims, appraise_snp_vtpm};
 use crate::cache::ChainCache;
 use crate::collateral::Collateral;
 use crate::error::AppraisalError;
 use crate::snp::report::{Mitigations, SigningKey};
-use crate::snp::rules::{self as snp_rules, Claimed, SnpRuleError, Warning};
-use crate::snp::vek::VekClaims;
+use crate::snp::rules::{self as snp_rules, Warning};
 use crate::snp::verify::{ReadReport, VerifiedReport};
 use crate::statement::StatementPreimage;
 use crate::tpm::ak::{AttestationKey, parse_ak};
@@ -202,39 +202,27 @@ pub fn appraise(
     let question = Question { statement, evidence };
     match evidence {
         Evidence::Snp(snp) => {
-            let rules: Vec<(usize, &SnpAccept)> = rules
-                .iter()
-                .enumerate()
-                .filter_map(|(index, rule)| match rule {
-                    Accept::Snp(accept) => Some((index, accept)),
-                    Accept::SnpVtpm(_) | Accept::Tpm(_) => None,
-                })
-                .collect();
+            let rules = of_kind(rules, |rule| match rule {
+                Accept::Snp(accept) => Some(accept),
+                Accept::SnpVtpm(_) | Accept::Tpm(_) => None,
+            });
             appraise_snp(snp, &question, &rules, context, cache)
         }
         Evidence::Tpm(tpm) => {
-            let rules: Vec<(usize, &TpmAccept)> = rules
-                .iter()
-                .enumerate()
-                .filter_map(|(index, rule)| match rule {
-                    Accept::Tpm(accept) => Some((index, accept)),
-                    Accept::Snp(_) | Accept::SnpVtpm(_) => None,
-                })
-                .collect();
+            let rules = of_kind(rules, |rule| match rule {
+                Accept::Tpm(accept) => Some(accept),
+                Accept::Snp(_) | Accept::SnpVtpm(_) => None,
+            });
             let Residency::Proven(resident) = residency else {
                 return Err(AppraisalError::NotResident);
             };
             appraise_tpm(tpm, &question, &rules, resident, context)
         }
         Evidence::SnpVtpm(vtpm) => {
-            let rules: Vec<(usize, &SnpVtpmAccept)> = rules
-                .iter()
-                .enumerate()
-                .filter_map(|(index, rule)| match rule {
-                    Accept::SnpVtpm(accept) => Some((index, accept)),
-                    Accept::Snp(_) | Accept::Tpm(_) => None,
-                })
-                .collect();
+            let rules = of_kind(rules, |rule| match rule {
+                Accept::SnpVtpm(accept) => Some(accept),
+                Accept::Snp(_) | Accept::Tpm(_) => None,
+            });
             appraise_snp_vtpm(vtpm, &question, &rules, context, cache)
         }
     }
@@ -296,18 +284,22 @@ fn appraise_snp(
     }
     let read =
         read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
-    // Step 3. The product is the one the certificate claims; `verify` compares it with CPUID.
-    let VekClaims { product, provider, .. } = read.vek();
-    let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
-    let (accepted, others) = accepting(rules, |accept| snp_rules::check(claimed, accept, now))?;
+    // Step 3.
+    let accepted =
+        first_accepting(rules, |accept| snp_rules::check(read.claimed(), accept, now), |error| error.step())?;
     // Step 4. If the chip is masked, every accepting rule accepts that.
     let masked = masked_chip(&accepted.rule.chip);
     let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
     // Step 5. Rules differ in what they ask of revocation; any one suffices.
-    let accepted = first_ok(accepted, others, |accepted| {
-        verified.check_revocation(accepted.rule.revocation, anchors.amd(), seconds(now), cache)
-    })
-    .map_err(AppraisalError::Snp)?;
+    let accepted = first_passing(
+        accepted,
+        rules,
+        |accept| snp_rules::check(verified.claimed(), accept, now),
+        |accept| {
+            let checked = verified.check_revocation(accept.revocation, anchors.amd(), seconds(now), cache);
+            checked.map_err(AppraisalError::Snp)
+        },
+    )?;
     let (report, product) = (verified.report(), verified.product());
     Ok(Appraisal {
         class: match report.signing_key {
@@ -321,33 +313,6 @@ fn appraise_snp(
         warnings: accepted.warnings,
         claims: Claims::Snp(Box::new(snp_claims(&verified))),
     })
-}
-
-/// The first rule whose check accepts, and the others that do; or the refusal of the rule that got furthest.
-fn accepting<'a>(
-    rules: &[(usize, &'a SnpAccept)],
-    check: impl Fn(&SnpAccept) -> Result<Vec<Warning>, SnpRuleError>,
-) -> Result<(Accepted<'a, SnpAccept>, Vec<Accepted<'a, SnpAccept>>), AppraisalError> {
-    let first = first_accepting(rules, &check, |error| error.step())?.map_err(AppraisalError::SnpRule)?;
-    let later = rules.iter().filter(|(index, _)| *index > first.index);
-    let others = later
-        .filter_map(|(index, rule)| {
-            check(rule).ok().map(|warnings| Accepted { index: *index, rule: *rule, warnings })
-        })
-        .collect();
-    Ok((first, others))
-}
-
-/// The first that passes a check, or what was wrong with the very first.
-pub(crate) fn first_ok<T, E>(
-    first: T,
-    others: Vec<T>,
-    mut check: impl FnMut(&T) -> Result<(), E>,
-) -> Result<T, E> {
-    match check(&first) {
-        Ok(()) => Ok(first),
-        Err(refusal) => others.into_iter().find(|other| check(other).is_ok()).ok_or(refusal),
-    }
 }
 
 /// Whether a rule accepts reports that do not show their chip.
@@ -413,8 +378,7 @@ fn appraise_tpm(
         rules,
         |accept| tpm_rules::check(&quote, &evidence.pcrs, resident, accept, context.now_unix_secs, &compared),
         |error| error.step(),
-    )?
-    .map_err(AppraisalError::TpmRule)?;
+    )?;
     // Step 4.
     if !logs_are_read {
         verify()?;
@@ -500,36 +464,6 @@ fn tpm_claims(evidence: &TpmEvidence, quote: &Quote, ak: &AttestationKey) -> Cla
         clock: quote.clock,
         firmware_version: quote.firmware_version,
     })
-}
-
-/// The rule that accepted.
-struct Accepted<'a, R> {
-    index: usize,
-    rule: &'a R,
-    warnings: Vec<Warning>,
-}
-
-/// The first rule that accepts, or the refusal of the rule that got furthest.
-///
-/// # Errors
-/// [`AppraisalError::Kind`] if there is no rule; the inner error is the refusal.
-fn first_accepting<'a, R, E>(
-    rules: &[(usize, &'a R)],
-    check: impl Fn(&R) -> Result<Vec<Warning>, E>,
-    step: impl Fn(&E) -> u8,
-) -> Result<Result<Accepted<'a, R>, E>, AppraisalError> {
-    let mut furthest: Option<E> = None;
-    for (index, rule) in rules {
-        match check(rule) {
-            Ok(warnings) => return Ok(Ok(Accepted { index: *index, rule, warnings })),
-            Err(error) => {
-                if furthest.as_ref().is_none_or(|kept| step(&error) > step(kept)) {
-                    furthest = Some(error);
-                }
-            }
-        }
-    }
-    furthest.map(Err).ok_or(AppraisalError::Kind)
 }
 
 pub(crate) fn seconds(now: u64) -> i64 {

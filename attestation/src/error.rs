@@ -2,7 +2,7 @@
 
 use vouchsafe_protocol::codec::CodecError;
 
-use crate::azure::{ClaimsError, HclError};
+use crate::azure::{ClaimsError, HclError, VtpmError};
 use crate::snp::rules::SnpRuleError;
 use crate::snp::verify::SnpError;
 use crate::tpm::ak::AkError;
@@ -71,6 +71,28 @@ impl AppraisalError {
             Self::Statement => "evidence.statement",
             Self::TpmRule(error) => error.code(),
             Self::UserData => "azure.user-data",
+        }
+    }
+}
+
+impl From<SnpRuleError> for AppraisalError {
+    fn from(error: SnpRuleError) -> Self {
+        Self::SnpRule(error)
+    }
+}
+
+impl From<TpmRuleError> for AppraisalError {
+    fn from(error: TpmRuleError) -> Self {
+        Self::TpmRule(error)
+    }
+}
+
+impl From<VtpmError> for AppraisalError {
+    fn from(error: VtpmError) -> Self {
+        match error {
+            VtpmError::Claims(error) => Self::RuntimeClaims(error),
+            VtpmError::Hcl(error) => Self::Hcl(error),
+            VtpmError::Quote(error) => Self::Quote(error),
         }
     }
 }

@@ -13,7 +13,7 @@ use vouchsafe_protocol::policy::{
 use vouchsafe_protocol::seen::{AkShownBy, SeenFacts, SeenQuote, SeenReport, SeenTpm, SeenVtpm};
 
 use crate::appraisal::{Context, pcr_values, read_quote, seconds};
-use crate::azure::{HclReport, VtpmError, VtpmQuote, verify_snp_vtpm};
+use crate::azure::{HclReport, VtpmQuote, verify_snp_vtpm};
 use crate::cache::ChainCache;
 use crate::error::AppraisalError;
 use crate::snp::report::Report;
@@ -392,11 +392,7 @@ fn explain_snp_vtpm(
         // Whatever it was made for: `Untried::Freshness` says so.
         let extra_data = &quote.extra_data;
         let own = VtpmQuote { bytes, quote: &quote, signature: &signature, values: &values, extra_data };
-        verify_snp_vtpm(&hcl, verified, own).map(drop).map_err(|error| match error {
-            VtpmError::Claims(error) => AppraisalError::RuntimeClaims(error),
-            VtpmError::Hcl(error) => AppraisalError::Hcl(error),
-            VtpmError::Quote(error) => AppraisalError::Quote(error),
-        })
+        Ok(verify_snp_vtpm(&hcl, verified, own).map(drop)?)
     });
     let now = context.now_unix_secs;
     let beside = Pcrs { quote: &quote, sent: pcrs, logs, dropped: false };
@@ -513,15 +509,13 @@ impl<'a> ReportCheck<'a> {
     ) -> T {
         match self {
             Self::Verified(verified) => {
-                let (report, product, provider) =
-                    (verified.report(), verified.product(), verified.provider());
                 let now = seconds(context.now_unix_secs);
                 let mut check = |accept: &SnpAccept| {
                     verified
                         .check_revocation(accept.revocation, context.anchors.amd(), now, cache)
                         .map_err(AppraisalError::Snp)
                 };
-                judge(Claimed { report, product, provider }, Some(&mut check))
+                judge(verified.claimed(), Some(&mut check))
             }
             Self::Unverified { report, product, error: _ } => {
                 judge(Claimed { report, product: *product, provider: None }, None)

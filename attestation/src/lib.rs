@@ -8,6 +8,7 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod accepting;
 pub mod anchors;
 pub mod appraisal;
 pub mod azure;

@@ -5,18 +5,18 @@ use vouchsafe_crypto::verify::PublicKey;
 use vouchsafe_protocol::evidence::{PcrValue, SnpVtpmEvidence};
 use vouchsafe_protocol::policy::{SnpVtpmAccept, UserDataRule};
 
-use super::{HclReport, VmConfiguration, VtpmError, VtpmQuote, verify_snp_vtpm};
+use super::{HclReport, VmConfiguration, VtpmQuote, verify_snp_vtpm};
+use crate::accepting::{first_accepting, first_passing};
 use crate::appraisal::{
-    Appraisal, Claims, Context, PlatformClass, PlatformId, Question, SnpClaims, first_ok, masked_chip,
-    pcr_values, read_quote, seconds, snp_claims,
+    Appraisal, Claims, Context, PlatformClass, PlatformId, Question, SnpClaims, masked_chip, pcr_values,
+    read_quote, seconds, snp_claims,
 };
 use crate::cache::ChainCache;
 use crate::error::AppraisalError;
-use crate::snp::rules::{self as snp_rules, Claimed, SnpRuleError, Warning};
-use crate::snp::vek::VekClaims;
+use crate::snp::rules::{self as snp_rules, Claimed, SnpRuleError};
 use crate::snp::verify::ReadReport;
 use crate::tpm::attest::ClockInfo;
-use crate::tpm::logs::ReadLogs;
+use crate::tpm::logs::{ComparedLogs, ReadLogs};
 use crate::tpm::rules::{self as tpm_rules, PcrRules, TpmRuleError};
 use crate::x509::rsa_spki;
 
@@ -70,28 +70,25 @@ pub(crate) fn appraise_snp_vtpm(
     let read =
         read.with_collateral(collateral).with_vek(anchors.amd(), cache).map_err(AppraisalError::Snp)?;
     // Step 3.
-    let VekClaims { product, provider, .. } = read.vek();
-    let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
-    let accepting_with = |claimed: Claimed<'_>, logs: Option<&ReadLogs<'_>>| {
-        let logs = logs.map(|logs| logs.beside(pcrs));
-        all_accepting(rules, |accept| {
-            let SnpVtpmAccept { snp, pcrs: pcr_rules, events, ima, user_data: _ } = accept;
-            let mut warnings = snp_rules::check(claimed, snp, now).map_err(RuleError::Snp)?;
-            let Some(logs) = &logs else { return Ok(warnings) };
-            let pcr_rules = PcrRules { pcrs: pcr_rules, events, ima };
-            let more = tpm_rules::check_pcrs(&quote, pcrs, pcr_rules, now, logs).map_err(RuleError::Tpm)?;
-            warnings.extend(more);
-            warnings.dedup();
-            Ok(warnings)
-        })
+    let check = |claimed: Claimed<'_>, logs: Option<&ComparedLogs<'_, '_>>, accept: &SnpVtpmAccept| {
+        let SnpVtpmAccept { snp, pcrs: pcr_rules, events, ima, user_data: _ } = accept;
+        let mut warnings = snp_rules::check(claimed, snp, now).map_err(RuleError::Snp)?;
+        let Some(logs) = logs else { return Ok(warnings) };
+        let pcr_rules = PcrRules { pcrs: pcr_rules, events, ima };
+        let more = tpm_rules::check_pcrs(&quote, pcrs, pcr_rules, now, logs).map_err(RuleError::Tpm)?;
+        warnings.extend(more);
+        warnings.dedup();
+        Ok::<_, RuleError>(warnings)
     };
     let judged = || rules.iter().map(|(_, accept)| accept.pcrs.as_slice());
-    let read_logs = || ReadLogs::read(logs, judged());
+    // Logs cost more to read than signatures: where a rule looks at them, steps 4 and 5 come before they are read.
     let logs_are_read = ReadLogs::are_wanted(logs, judged());
-    let no_logs = (!logs_are_read).then(read_logs);
-    let accepting = accepting_with(claimed, no_logs.as_ref())?;
+    let no_logs = (!logs_are_read).then(|| ReadLogs::read(logs, judged()));
+    let early = no_logs.as_ref().map(|logs| logs.beside(pcrs));
+    let accepted =
+        first_accepting(rules, |accept| check(read.claimed(), early.as_ref(), accept), |error| error.step())?;
     // Step 4. If the chip is masked, every accepting rule accepts that.
-    let masked = masked_chip(&accepting.first.rule.snp.chip);
+    let masked = masked_chip(&accepted.rule.snp.chip);
     let verified = read.verify(anchors.amd(), masked, seconds(now), cache).map_err(AppraisalError::Snp)?;
     // Step 5.
     let vtpm_quote = VtpmQuote {
@@ -101,22 +98,16 @@ pub(crate) fn appraise_snp_vtpm(
         values: &pcr_values(pcrs),
         extra_data: &qualifying_data,
     };
-    let claims = verify_snp_vtpm(&hcl, &verified, vtpm_quote).map_err(|error| match error {
-        VtpmError::Claims(error) => AppraisalError::RuntimeClaims(error),
-        VtpmError::Hcl(error) => AppraisalError::Hcl(error),
-        VtpmError::Quote(error) => AppraisalError::Quote(error),
-    })?;
-    let accepting = if logs_are_read {
-        let claimed =
-            Claimed { report: verified.report(), product: verified.product(), provider: verified.provider() };
-        accepting_with(claimed, Some(&read_logs()))?
-    } else {
-        accepting
-    };
+    let claims = verify_snp_vtpm(&hcl, &verified, vtpm_quote)?;
+    let all_logs = ReadLogs::read(logs, judged());
+    let late = all_logs.beside(pcrs);
+    let check = |accept: &SnpVtpmAccept| check(verified.claimed(), Some(&late), accept);
+    let accepted =
+        if logs_are_read { first_accepting(rules, check, |error| error.step())? } else { accepted };
     // Steps 6 and 7. Rules differ in what they ask; any one suffices.
     let fresh_report = claims.user_data() == Some(&question.statement.snp_report_data());
-    let accepted = first_ok(accepting.first, accepting.others, |accepted| {
-        let SnpVtpmAccept { snp, user_data, .. } = accepted.rule;
+    let accepted = first_passing(accepted, rules, check, |accept| {
+        let SnpVtpmAccept { snp, user_data, .. } = accept;
         if !fresh_report && *user_data == UserDataRule::Required {
             return Err(AppraisalError::UserData);
         }
@@ -170,38 +161,12 @@ impl RuleError {
     }
 }
 
-struct Accepted<'a> {
-    index: usize,
-    rule: &'a SnpVtpmAccept,
-    warnings: Vec<Warning>,
-}
-
-/// The rules that accept: at least one.
-struct Accepting<'a> {
-    first: Accepted<'a>,
-    others: Vec<Accepted<'a>>,
-}
-
-/// All rules that accept, in their order; or the refusal of the rule that got furthest.
-fn all_accepting<'a>(
-    rules: &[(usize, &'a SnpVtpmAccept)],
-    check: impl Fn(&SnpVtpmAccept) -> Result<Vec<Warning>, RuleError>,
-) -> Result<Accepting<'a>, AppraisalError> {
-    let mut accepting = Vec::new();
-    let mut furthest: Option<RuleError> = None;
-    for (index, rule) in rules {
-        match check(rule) {
-            Ok(warnings) => accepting.push(Accepted { index: *index, rule, warnings }),
-            Err(error) if furthest.is_none_or(|kept| error.step() > kept.step()) => furthest = Some(error),
-            Err(_) => {}
+impl From<RuleError> for AppraisalError {
+    fn from(error: RuleError) -> Self {
+        match error {
+            RuleError::Snp(error) => Self::SnpRule(error),
+            RuleError::Tpm(error) => Self::TpmRule(error),
         }
-    }
-    let mut accepting = accepting.into_iter();
-    match (accepting.next(), furthest) {
-        (Some(first), _) => Ok(Accepting { first, others: accepting.collect() }),
-        (None, Some(RuleError::Snp(error))) => Err(AppraisalError::SnpRule(error)),
-        (None, Some(RuleError::Tpm(error))) => Err(AppraisalError::TpmRule(error)),
-        (None, None) => Err(AppraisalError::Kind),
     }
 }
 

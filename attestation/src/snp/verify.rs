@@ -10,6 +10,7 @@ use vouchsafe_protocol::policy::{Permission, Product, RevocationRule};
 use super::crl::{CrlError, RevocationList};
 use super::report::{Report, ReportError, SIGNED_LEN, SigningKey};
 use super::roots::{AmdRoots, issuer_name};
+use super::rules::Claimed;
 use super::vek::{VekCertificate, VekClaims, VekError};
 use crate::cache::{ChainCache, VerifiedVek};
 use crate::collateral::Collateral;
@@ -212,6 +213,14 @@ impl<'a> ReadEvidence<'a> {
         &self.report
     }
 
+    /// What rules look at, unverified. The product is the one the certificate claims; [`Self::verify`] compares it with
+    /// CPUID.
+    #[must_use]
+    pub fn claimed(&self) -> Claimed<'_> {
+        let VekClaims { product, provider, .. } = self.vek();
+        Claimed { report: &self.report, product: *product, provider: provider.as_deref() }
+    }
+
     /// The certificate's claims; verified only if they came from the cache.
     #[must_use]
     pub fn vek(&self) -> &VekClaims {
@@ -397,6 +406,12 @@ impl VerifiedReport<'_> {
     #[must_use]
     pub fn provider(&self) -> Option<&str> {
         self.chain.claims.provider.as_deref()
+    }
+
+    /// What rules look at.
+    #[must_use]
+    pub fn claimed(&self) -> Claimed<'_> {
+        Claimed { report: &self.report, product: self.product(), provider: self.provider() }
     }
 
     /// What `rule` asks for: that a revocation list, in force and young enough at `now` (seconds since 1970), lists

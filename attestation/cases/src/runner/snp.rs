@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use vouchsafe_attestation::snp::crl::RevocationList;
 use vouchsafe_attestation::snp::report::Report;
 use vouchsafe_attestation::snp::rules::{self, Claimed, SnpRuleError};
-use vouchsafe_attestation::snp::vek::{VekCertificate, VekClaims};
+use vouchsafe_attestation::snp::vek::VekCertificate;
 use vouchsafe_attestation::snp::verify::{ReadReport, SnpError, VerifiedReport, endorse};
 use vouchsafe_attestation::{
     AppraisalError, ChainCache, Collateral, Context, Residency, StatementPreimage, appraise,
@@ -103,9 +103,7 @@ pub(super) fn verified<'a>(
         return Err(AppraisalError::Statement.into());
     }
     let read = read.with_vek(roots, &cache)?;
-    let VekClaims { product, provider, .. } = read.vek();
-    let claimed = Claimed { report: read.report(), product: *product, provider: provider.as_deref() };
-    let (accept, warnings) = accepting(running, claimed, now)?;
+    let (accept, warnings) = accepting(running, read.claimed(), now)?;
     let masked = match running.rules {
         None => running.policy.masked(),
         Some(_) if matches!(accept.chip, ChipRule::AnyChipEvenMasked) => Permission::Allowed,
