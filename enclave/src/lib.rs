@@ -31,6 +31,7 @@ mod seen;
 mod session;
 mod state;
 mod statement;
+mod tick;
 
 pub use self::boot::{BootRecord, PlatformName};
 pub use self::core::{Core, Handled, PendingFetch, PendingStreams, SessionEnd};

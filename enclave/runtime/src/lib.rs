@@ -25,6 +25,7 @@ mod phase;
 mod session;
 mod session_tls;
 mod storage;
+mod ticker;
 mod vault;
 mod verifiers;
 

@@ -21,6 +21,7 @@ use crate::machine::Machine;
 use crate::phase::Phase;
 use crate::session_tls::SessionTls;
 use crate::storage::{Storage, StorageError};
+use crate::ticker;
 use crate::vault::{Gone, SealOrder, Vault};
 
 /// First pause before booting again; it doubles while boots fail.
@@ -245,6 +246,7 @@ impl Lifecycle {
         let ended = tokio::select! {
             ended = commit::until(wish, &service.0) => ended,
             newer = self.links.take() => Ok(Wish::Replace(newer)),
+            never = ticker::run(&service.0, &self.clock) => match never {},
         };
         // An accepted seal comes before whatever else ended this: the host may cut or replace the link at will.
         if self.seal.is_given() {

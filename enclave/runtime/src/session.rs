@@ -179,14 +179,18 @@ impl Session {
     /// Gives what to send, and whether the session is over with that.
     async fn handle(&self, frame: &[u8]) -> Result<(Option<Outgoing>, Option<End>), Gone> {
         let now = self.clock.now();
-        let (handled, deadline) = self.vault.with(|core, ports| {
+        let (handled, deadline, earlier) = self.vault.with(|core, ports| {
+            let due = core.next_tick();
             let handled = core.frame(self.id, frame, now, ports);
             if matches!(handled, Ok(Handled::Seal(_))) {
                 self.vault.seal_order().give();
             }
-            (handled, core.next_deadline(self.id))
+            (handled, core.next_deadline(self.id), core.next_tick() < due)
         })?;
         self.vault.wake();
+        if earlier {
+            self.vault.due_earlier();
+        }
         if deadline < self.armed.load(Ordering::Relaxed) {
             self.rearm.notify_one();
         }

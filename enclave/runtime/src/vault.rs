@@ -55,6 +55,8 @@ pub(crate) struct Vault {
     inner: Mutex<Option<Inner>>,
     /// Something may be waiting to be cut.
     work: Notify,
+    /// Something may be due earlier than before.
+    earlier: Notify,
     /// A session released the answer to a seal.
     sealed: Notify,
     durable: watch::Sender<Durable>,
@@ -76,6 +78,7 @@ impl Vault {
         Arc::new(Self {
             inner: Mutex::new(Some(Inner { core, ports: KernelPorts })),
             work: Notify::new(),
+            earlier: Notify::new(),
             sealed: Notify::new(),
             durable: watch::Sender::new(durable),
             life: watch::Sender::new(Life::Serving),
@@ -110,6 +113,16 @@ impl Vault {
     /// Returns when there may be something to cut.
     pub(crate) async fn work(&self) {
         self.work.notified().await;
+    }
+
+    /// Tells the ticker that something may be due earlier than before.
+    pub(crate) fn due_earlier(&self) {
+        self.earlier.notify_one();
+    }
+
+    /// Returns when something may be due earlier than before.
+    pub(crate) async fn earlier(&self) {
+        self.earlier.notified().await;
     }
 
     /// An operator's seal has been answered.

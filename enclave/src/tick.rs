@@ -1,0 +1,27 @@
+//! What the vault does by itself once its time has come: rotate, expire, clean up. Always a change in the journal,
+//! never more of it at once than other requests can wait for.
+
+use vouchsafe_protocol::refusal::RefusalCode;
+
+use crate::core::Core;
+use crate::ports::Ports;
+
+impl Core {
+    /// When [`Core::tick`] has something to do, in seconds since 1970; `u64::MAX` if never.
+    #[must_use]
+    pub fn next_tick(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Does one bounded step of what is due. Call it again while [`Core::next_tick`] is not in the future.
+    ///
+    /// # Errors
+    /// [`RefusalCode::Busy`] without randomness, or after [`Core::end`]: nothing was done.
+    pub fn tick(&mut self, now: u64, _ports: &mut dyn Ports) -> Result<(), RefusalCode> {
+        let _now = self.advance_clock(now);
+        if self.has_ended() {
+            return Err(RefusalCode::Busy);
+        }
+        Ok(())
+    }
+}
