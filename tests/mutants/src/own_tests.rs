@@ -1,4 +1,4 @@
-//! What no case noticed is put to the crate's own tests, only those that come to the place, quick ones first.
+//! What no case noticed is put to the crate's own tests, only those that come to the place, the narrowest first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use vouchsafe_mutants_switch::{ACTIVE_VAR, RECORD_VAR};
+use wait_timeout::ChildExt as _;
 
-/// Tests of one program that are run in one process take about this long without a defect.
-const GROUP: Duration = Duration::from_millis(500);
+/// Tests of one program in the first process, in the second, and so on: then all that are left. What tests share is made
+/// once for each process.
+const GROUPS: [usize; 2] = [8, 40];
 /// A defect that makes tests last longer is noticed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// A test that takes longer, by itself and without any defect, is left out.
 const LONGEST: Duration = Duration::from_secs(8);
 
@@ -26,7 +28,7 @@ struct Test {
     places: BTreeSet<usize>,
 }
 
-/// Which tests come to which places; quick tests first.
+/// Which tests come to which places; those that come to few places first.
 pub struct Reach {
     tests: Vec<Test>,
     /// Tests that are not run, and why.
@@ -47,7 +49,7 @@ impl Reach {
             }
             let started = Instant::now();
             let mut once = command(&program, &[&name]);
-            let passed = passes(once.env(RECORD_VAR, &record), LONGEST)?;
+            let passed = passes(once.env(RECORD_VAR, &record).env(ACTIVE_VAR, "0"), LONGEST)?;
             let takes = started.elapsed();
             let marks = fs::read_to_string(&record).unwrap_or_default();
             let places = marks.lines().filter_map(|line| line.parse().ok()).collect();
@@ -55,7 +57,7 @@ impl Reach {
         })?;
         let (tests, failed): (Vec<_>, Vec<_>) = measured.into_iter().partition(|(passed, _)| *passed);
         let mut tests: Vec<Test> = tests.into_iter().map(|(_, test)| test).collect();
-        tests.sort_by_key(|test| test.takes);
+        tests.sort_by_key(|test| (test.places.len(), test.takes));
         let left_out = failed
             .into_iter()
             .map(|(_, test)| format!("{} fails without any defect or takes too long, left out", test.name));
@@ -93,22 +95,23 @@ impl Reach {
         Ok(None)
     }
 
-    /// The tests that come to a place, by program and not too many at a time.
+    /// The tests that come to a place, by program and not too many at a time; those that come to few places first.
     fn groups(&self, place: usize) -> Vec<Vec<&Test>> {
-        let mut done = Vec::new();
-        let mut open: BTreeMap<&PathBuf, (Vec<&Test>, Duration)> = BTreeMap::new();
+        let mut by_program: BTreeMap<&PathBuf, Vec<&Test>> = BTreeMap::new();
         for test in self.tests.iter().filter(|test| test.places.contains(&place)) {
-            let (group, takes) = open.entry(&test.program).or_default();
-            group.push(test);
-            *takes += test.takes;
-            if *takes > GROUP {
-                done.push(std::mem::take(group));
-                *takes = Duration::ZERO;
-            }
+            by_program.entry(&test.program).or_default().push(test);
         }
-        done.extend(open.into_values().map(|(group, _)| group));
-        done.sort_by_key(|group| group.iter().map(|test| test.takes).sum::<Duration>());
-        done
+        let mut groups = Vec::new();
+        for mut left in by_program.into_values() {
+            for size in GROUPS {
+                let later = left.split_off(size.min(left.len()));
+                groups.push(std::mem::replace(&mut left, later));
+            }
+            groups.push(left);
+        }
+        groups.retain(|group| !group.is_empty());
+        groups.sort_by_key(|group| group.iter().map(|test| test.takes).sum::<Duration>());
+        groups
     }
 }
 
@@ -147,18 +150,12 @@ fn list(program: &Path) -> anyhow::Result<Vec<String>> {
 
 fn passes(command: &mut Command, patience: Duration) -> anyhow::Result<bool> {
     let mut child = command.spawn().context("a test cannot be started")?;
-    let started = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.success());
-        }
-        if started.elapsed() > patience {
-            child.kill().context("a test cannot be ended")?;
-            child.wait()?;
-            return Ok(false);
-        }
-        thread::sleep(Duration::from_millis(3));
+    if let Some(status) = child.wait_timeout(patience)? {
+        return Ok(status.success());
     }
+    child.kill().context("a test cannot be ended")?;
+    child.wait()?;
+    Ok(false)
 }
 
 fn command(program: &Path, tests: &[impl AsRef<std::ffi::OsStr>]) -> Command {

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// Most places.
 pub const PLACES: usize = 1 << 16;
-/// Number of the defect in force at the start of a process, for tests that know nothing of this crate.
+/// Number of the defect in force at the start of a process, for tests that know nothing of this crate; 0 for none. A
+/// process that has it ends at the first panic.
 pub const ACTIVE_VAR: &str = "VOUCHSAFE_MUTANT";
 /// File to which a process appends the number of every place it comes to, once each.
 pub const RECORD_VAR: &str = "VOUCHSAFE_MUTANT_RECORD";
@@ -40,6 +41,10 @@ pub fn on(place: usize) -> bool {
 #[cold]
 fn first_question(place: usize) -> bool {
     let from_environment = std::env::var(ACTIVE_VAR).ok().and_then(|number| number.parse().ok());
+    if from_environment.is_some() {
+        // The first test that fails answers for all of its process.
+        std::panic::set_hook(Box::new(|_| std::process::exit(1)));
+    }
     let mut active = from_environment.unwrap_or(NONE);
     if let Ok(file) = std::env::var(RECORD_VAR) {
         RECORD_FILE.get_or_init(|| file);
