@@ -5,6 +5,7 @@
 //! Left to the caller: nonces, where a function takes one; the reason it cannot repeat stands at the call.
 
 pub mod aead;
+pub mod derive;
 pub mod digest;
 pub mod hybrid_kx;
 pub mod make_credential;
@@ -13,4 +14,5 @@ pub mod secret;
 pub mod signature;
 pub mod tls;
 pub mod transcript;
+pub mod transit;
 pub mod verify;
