@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use vouchsafe_protocol::id::{AnchorClass, AnchorName, VaultId};
 use vouchsafe_protocol::policy::{
     AbiVersion, AkRule, BitRule, BootPhase, Capability, ChipId, HostDataRule, IdRule, LaunchDigest,
-    MigrationAgentRule, Permission, Product, RefusalDetail, ReportIdRule, TpmKind, TpmKindRule, UserDataRule,
+    MigrationAgentRule, Permission, PlatformKind, Product, RefusalDetail, Renewal, ReportIdRule, TpmKind, TpmKindRule, UserDataRule,
 };
 
 /// A value with exactly one text form.
@@ -67,15 +67,23 @@ words!(BitRule, "'any', 'forbidden' or 'required'",
 words!(BootPhase, "'firmware', 'initrd', 'initrd-left', 'system-initialised' or 'ready'",
     BootPhase::Firmware => "firmware", BootPhase::Initrd => "initrd", BootPhase::InitrdLeft => "initrd-left",
     BootPhase::SystemInitialised => "system-initialised", BootPhase::Ready => "ready");
-words!(Capability, "'delete', 'destroy', 'list', 'read' or 'write'",
-    Capability::Delete => "delete", Capability::Destroy => "destroy", Capability::List => "list",
-    Capability::Read => "read", Capability::Write => "write");
+words!(Capability, "'data-key', 'decrypt', 'delete', 'derive', 'destroy', 'encrypt', 'export', 'list', 'manage', \
+    'read', 'rewrap', 'sign', 'verify' or 'write'",
+    Capability::DataKey => "data-key", Capability::Decrypt => "decrypt", Capability::Delete => "delete",
+    Capability::Derive => "derive", Capability::Destroy => "destroy", Capability::Encrypt => "encrypt",
+    Capability::Export => "export", Capability::List => "list", Capability::Manage => "manage",
+    Capability::Read => "read", Capability::Rewrap => "rewrap", Capability::Sign => "sign",
+    Capability::Verify => "verify", Capability::Write => "write");
 words!(Permission, "'allowed' or 'forbidden'",
     Permission::Allowed => "allowed", Permission::Forbidden => "forbidden");
+words!(PlatformKind, "'snp', 'snp-vtpm' or 'tpm'",
+    PlatformKind::Snp => "snp", PlatformKind::SnpVtpm => "snp-vtpm", PlatformKind::Tpm => "tpm");
 words!(Product, "'milan', 'genoa' or 'turin'",
     Product::Milan => "milan", Product::Genoa => "genoa", Product::Turin => "turin");
 words!(RefusalDetail, "'code-only' or 'name-rule'",
     RefusalDetail::CodeOnly => "code-only", RefusalDetail::NameRule => "name-rule");
+words!(Renewal, "'fresh-evidence' or 'same-evidence'",
+    Renewal::FreshEvidence => "fresh-evidence", Renewal::SameEvidence => "same-evidence");
 words!(TpmKind, "'hardware' or 'host-virtual'",
     TpmKind::Hardware => "hardware", TpmKind::HostVirtual => "host-virtual");
 words!(TpmKindRule, "'hardware', 'host-virtual' or 'any'",

@@ -5,9 +5,10 @@ use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::introduction::InitRequest;
 use vouchsafe_protocol::kv::SecretValue;
-use vouchsafe_protocol::path::Path;
 use vouchsafe_protocol::policy::Role;
 use vouchsafe_protocol::seen::{SeenClock, SeenEvidence};
+
+use crate::kv::KvChange;
 
 /// One change. The order of variants is the stored form: append only.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,14 +35,8 @@ pub(crate) enum Change {
     Identity(Box<Admission>),
     /// Roles were replaced.
     Roles(Vec<Role>),
-    /// A version was written.
-    Put { path: Path, version: u64, created_secs: u64, value: SecretValue },
-    /// Versions were deleted.
-    Delete { path: Path, versions: Vec<u64> },
-    /// Versions were undeleted.
-    Undelete { path: Path, versions: Vec<u64> },
-    /// Versions were destroyed.
-    Destroy { path: Path, versions: Vec<u64> },
+    /// Of secrets.
+    Kv(KvChange),
     /// Collateral was imported at this time, when it held.
     Collateral { items: Vec<CollateralItem>, at_unix_secs: u64 },
     /// Identities were ended before their time.

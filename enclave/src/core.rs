@@ -19,6 +19,7 @@ use crate::boot::PlatformName;
 use crate::challenge::{Consumed, OpenedChallenge};
 use crate::change::{Change, MarkKind};
 use crate::introduce::{Introducer, Shared};
+use crate::kv::Watches;
 use crate::journal::{Cut, Durable, Journal, Pending, PendingBody, ReceiptSlot};
 use crate::ports::{self, Ports};
 use crate::session::{Session, SessionId};
@@ -37,6 +38,7 @@ pub struct Core {
     sessions: HashMap<SessionId, Session>,
     next_session: u64,
     consumed: Consumed,
+    pub(crate) watches: Watches,
     pub(crate) audit_key: Key32,
     pub(crate) platform: PlatformName,
     pub(crate) measurement: String,
@@ -145,6 +147,7 @@ impl Core {
             sessions: HashMap::new(),
             next_session: 1,
             consumed: Consumed::default(),
+            watches: Watches::default(),
             audit_key: parts.audit_key,
             platform: parts.platform,
             measurement: parts.measurement,
@@ -283,6 +286,7 @@ impl Core {
     /// Forgets a session.
     pub fn close_session(&mut self, id: SessionId) {
         self.sessions.remove(&id);
+        self.watches.forget(id);
     }
 
     /// When the session must be looked at by [`Core::expire`] unless a frame comes first, in seconds since 1970.
@@ -413,6 +417,7 @@ impl Core {
         let need = self.journal.change(entry, change, receipt);
         #[expect(clippy::expect_used, reason = "a broken invariant inside the core stops the enclave")]
         self.state.apply(change).expect("a planned change fits the state");
+        self.watches.follow(change);
         if matches!(change, Change::Identity(_)) {
             self.state.forget_ended(now);
         }

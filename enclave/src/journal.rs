@@ -15,11 +15,12 @@ use vouchsafe_log::{
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::VaultId;
 use vouchsafe_protocol::introduction::{Grant, IntroductionReply};
+use vouchsafe_protocol::kv::KvNotice;
 use vouchsafe_protocol::limits::JOURNAL_FRAME_LEN;
 use vouchsafe_protocol::link::{Append, StorageFailure, StorageReply, StreamId};
 use vouchsafe_protocol::log::{AuditEntry, Receipt};
 use vouchsafe_protocol::refusal::RefusalCode;
-use vouchsafe_protocol::session::{Outcome, Response, vault_frame};
+use vouchsafe_protocol::session::{Outcome, Response, notice_frame, vault_frame};
 use zeroize::Zeroizing;
 
 use crate::change::Change;
@@ -112,6 +113,8 @@ pub(crate) enum PendingBody {
     Grant(Grant, ReceiptSlot),
     /// Any other answer to an introduction.
     Introduction(Box<IntroductionReply>),
+    /// What a session that watches is told.
+    Notice(KvNotice),
     /// An answer inside a session, with a receipt if one was asked for.
     Session { number: u64, link: Hash, outcome: Outcome, receipt: Option<ReceiptSlot> },
 }
@@ -147,6 +150,7 @@ impl Pending {
                 codec::encode(&reply).unwrap_or_default()
             }
             PendingBody::Introduction(reply) => codec::encode(&*reply).unwrap_or_default(),
+            PendingBody::Notice(notice) => notice_frame(&codec::encode(&notice).unwrap_or_default()),
             PendingBody::Session { number, link, outcome, receipt } => {
                 let receipt = receipt.and_then(|slot| slot.get().cloned());
                 let response =

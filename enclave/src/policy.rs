@@ -1,8 +1,8 @@
 //! Who may do what. Deny by default: what no grant covers is refused, whether or not it exists.
 
-use vouchsafe_protocol::kv::KvRequest;
+use vouchsafe_protocol::kv::{KvRequest, KvScope};
 use vouchsafe_protocol::log::KvOperation;
-use vouchsafe_protocol::path::{Path, Pattern};
+use vouchsafe_protocol::path::{NoAttributes, Path, Pattern};
 use vouchsafe_protocol::policy::{Capability, Role};
 
 /// The one place where the kv engine's paths are anchored: every secret lives below it.
@@ -21,15 +21,31 @@ impl<'a> Need<'a> {
     /// What `request` needs.
     pub fn of(request: &'a KvRequest) -> Self {
         let (operation, capability, path, below) = match request {
+            KvRequest::Configure { scope, .. } => {
+                let below = matches!(scope, KvScope::Below(_));
+                (KvOperation::Configure, Capability::Manage, scope.path(), below)
+            }
             KvRequest::Delete { path, .. } => (KvOperation::Delete, Capability::Delete, path, false),
             KvRequest::Destroy { path, .. } => (KvOperation::Destroy, Capability::Destroy, path, false),
+            KvRequest::Forget { path } => (KvOperation::Forget, Capability::Destroy, path, false),
+            KvRequest::Generate { path, .. } => (KvOperation::Generate, Capability::Manage, path, false),
             KvRequest::Get { path, .. } => (KvOperation::Get, Capability::Read, path, false),
             KvRequest::List { prefix, .. } => (KvOperation::List, Capability::List, prefix, true),
             KvRequest::Metadata { path } => (KvOperation::Metadata, Capability::List, path, false),
+            KvRequest::Patch { path, .. } => (KvOperation::Patch, Capability::Write, path, false),
             KvRequest::Put { path, .. } => (KvOperation::Put, Capability::Write, path, false),
+            KvRequest::Rotate { path } => (KvOperation::Rotate, Capability::Write, path, false),
+            KvRequest::Settings { prefix } => (KvOperation::Settings, Capability::List, prefix, true),
             KvRequest::Undelete { path, .. } => (KvOperation::Undelete, Capability::Delete, path, false),
+            KvRequest::Unwatch { path } => (KvOperation::Unwatch, Capability::Read, path, false),
+            KvRequest::Watch { path, .. } => (KvOperation::Watch, Capability::Read, path, false),
         };
         Self { operation, capability, path, below }
+    }
+
+    /// What reading a secret needs.
+    pub fn read(path: &'a Path) -> Self {
+        Self { operation: KvOperation::Get, capability: Capability::Read, path, below: false }
     }
 
     /// Whether the path is one of the kv engine's: the mount itself can only be listed.
@@ -53,7 +69,11 @@ impl Grants {
     pub fn allow(&self, need: &Need<'_>) -> bool {
         self.0.iter().any(|(pattern, can)| {
             let covered =
-                if need.below { pattern.covers_below(need.path) } else { pattern.matches(need.path) };
+                if need.below {
+                    pattern.covers_below(need.path, &NoAttributes)
+                } else {
+                    pattern.matches(need.path, &NoAttributes)
+                } == Ok(true);
             covered && can.contains(&need.capability)
         })
     }

@@ -5,9 +5,10 @@
 use vouchsafe_log::Rung;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::AnchorName;
-use vouchsafe_protocol::kv::{KvRequest, SecretValue};
+use vouchsafe_protocol::kv::{KvRequest, KvSelect, SecretValue};
 use vouchsafe_protocol::limits::{KV_VERSIONS, RESULT_NONCE_LEN, ROLES, SESSION_FRAME_LEN};
 use vouchsafe_protocol::log::{Action, Actor, Decision};
+use vouchsafe_protocol::path::Path;
 use vouchsafe_protocol::policy::{Accept, Role};
 use vouchsafe_protocol::policy_check::check_role;
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
@@ -67,8 +68,8 @@ impl Core {
             };
             return self.refuse(asked, actor, (action, refusal), now, ports);
         }
-        let special = Special::of(&request);
-        match self.decide(id, &subject, request, now) {
+        let special = Special::of(id, &request);
+        match self.decide(id, &subject, request, now, ports) {
             Ok(decided) => self.carry_out(asked, actor, (decided, special), now, ports),
             Err(refusal) => self.refuse(asked, actor, (action, refusal), now, ports),
         }
@@ -81,6 +82,7 @@ impl Core {
         subject: &IdentitySubject,
         request: Request,
         now: u64,
+        ports: &mut dyn Ports,
     ) -> Result<Decided, Refusal> {
         match (subject, request) {
             (IdentitySubject::Agent { .. }, Request::AttestationResult { nonce }) => {
@@ -91,7 +93,7 @@ impl Core {
                 let (note, proof) = self.journal().consistency(from_size).ok_or(RefusalCode::NotFound)?;
                 Ok(Decided::look(Reply::Checkpoint { note, proof })?)
             }
-            (_, Request::Kv(request)) => Ok(self.decide_kv(subject, request, now)?),
+            (_, Request::Kv(request)) => Ok(self.decide_kv(id, subject, request, now, ports)?),
             (IdentitySubject::Agent { .. }, _) => Err(RefusalCode::Denied.into()),
             (IdentitySubject::Operator(_), request) => self.decide_operator(request, now),
         }
@@ -99,26 +101,34 @@ impl Core {
 
     fn decide_kv(
         &self,
+        id: SessionId,
         subject: &IdentitySubject,
         request: KvRequest,
         now: u64,
+        ports: &mut dyn Ports,
     ) -> Result<Decided, RefusalCode> {
         let need = Need::of(&request);
-        let allowed = match subject {
-            IdentitySubject::Agent { role, .. } => {
-                self.state().roles.get(role).is_some_and(|role| role.grants.allow(&need))
-            }
-            IdentitySubject::Operator(_) => operators_may(&need),
-        };
-        if !allowed {
-            return Err(RefusalCode::Denied);
-        }
+        self.allows(subject, &need)?;
         if !need.in_mount() {
             return Err(RefusalCode::Path);
         }
+        if let KvRequest::Watch { path, .. } = &request {
+            self.check_watch(id, path)?;
+        }
         let (operation, path) = (need.operation, need.path.to_string());
-        let Plan { reply, change, versions } = self.state().kv.plan(request, now)?;
+        let Plan { reply, change, versions } = self.state().kv.plan(request, now, ports)?;
         Ok(Decided { action: Action::Kv { operation, path, versions }, change, reply: Reply::Kv(reply) })
+    }
+
+    /// Whether policy allows this, now.
+    pub(crate) fn allows(&self, subject: &IdentitySubject, need: &Need<'_>) -> Result<(), RefusalCode> {
+        let allowed = match subject {
+            IdentitySubject::Agent { role, .. } => {
+                self.state().roles.get(role).is_some_and(|role| role.grants.allow(need))
+            }
+            IdentitySubject::Operator(_) => operators_may(need),
+        };
+        if allowed { Ok(()) } else { Err(RefusalCode::Denied) }
     }
 
     fn decide_operator(&self, request: Request, now: u64) -> Result<Decided, Refusal> {
@@ -217,6 +227,15 @@ impl Core {
             Special::None => Handled::Reply(asked.answer(need, Outcome::Done(reply))),
             Special::Seal => Handled::Seal(asked.answer(need, Outcome::Done(reply))),
             Special::Streams => asked.streams(need),
+            Special::Unwatch { id, path } => {
+                self.watches.unwatch(id, &path);
+                Handled::Reply(asked.answer(need, Outcome::Done(reply)))
+            }
+            Special::Watch { id, path, after } => {
+                let current = self.state().kv.current(&path);
+                self.watches.watch(id, path, (current > after).then_some(current));
+                Handled::Reply(asked.answer(need, Outcome::Done(reply)))
+            }
         }
     }
 
@@ -274,11 +293,17 @@ enum Special {
     None,
     Seal,
     Streams,
+    Unwatch { id: SessionId, path: Path },
+    Watch { id: SessionId, path: Path, after: u64 },
 }
 
 impl Special {
-    fn of(request: &Request) -> Self {
+    fn of(id: SessionId, request: &Request) -> Self {
         match request {
+            Request::Kv(KvRequest::Unwatch { path }) => Self::Unwatch { id, path: path.clone() },
+            Request::Kv(KvRequest::Watch { path, after }) => {
+                Self::Watch { id, path: path.clone(), after: *after }
+            }
             Request::AuditFrames { stream, from } => Self::Fetch { stream: *stream, from: *from },
             Request::AuditStreams => Self::Streams,
             Request::Seal => Self::Seal,
@@ -308,8 +333,19 @@ fn named_versions(request: &KvRequest) -> &[u64] {
         KvRequest::Delete { versions, .. }
         | KvRequest::Destroy { versions, .. }
         | KvRequest::Undelete { versions, .. } => versions,
-        KvRequest::Get { version, .. } => version.as_slice(),
-        KvRequest::List { .. } | KvRequest::Metadata { .. } | KvRequest::Put { .. } => &[],
+        KvRequest::Get { select: KvSelect::Version(version), .. } => std::slice::from_ref(version),
+        KvRequest::Configure { .. }
+        | KvRequest::Forget { .. }
+        | KvRequest::Generate { .. }
+        | KvRequest::Get { .. }
+        | KvRequest::List { .. }
+        | KvRequest::Metadata { .. }
+        | KvRequest::Patch { .. }
+        | KvRequest::Put { .. }
+        | KvRequest::Rotate { .. }
+        | KvRequest::Settings { .. }
+        | KvRequest::Unwatch { .. }
+        | KvRequest::Watch { .. } => &[],
     }
 }
 

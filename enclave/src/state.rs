@@ -118,12 +118,7 @@ impl State {
             }
             Change::Identity(admission) => self.apply_identity(admission)?,
             Change::Roles(roles) => self.apply_roles(roles),
-            Change::Put { path, version, created_secs, value } => {
-                self.kv.apply_put(path, *version, *created_secs, value);
-            }
-            Change::Delete { path, versions } => self.kv.apply_deleted(path, versions, true),
-            Change::Undelete { path, versions } => self.kv.apply_deleted(path, versions, false),
-            Change::Destroy { path, versions } => self.kv.apply_destroy(path, versions),
+            Change::Kv(change) => self.kv.apply(change)?,
             Change::Collateral { items, at_unix_secs } => {
                 let mut collateral = Collateral::clone(&self.collateral);
                 for item in items {

@@ -10,18 +10,18 @@ impl Core {
     /// When [`Core::tick`] has something to do, in seconds since 1970; `u64::MAX` if never.
     #[must_use]
     pub fn next_tick(&self) -> u64 {
-        u64::MAX
+        self.state().kv.next_due()
     }
 
     /// Does one bounded step of what is due. Call it again while [`Core::next_tick`] is not in the future.
     ///
     /// # Errors
     /// [`RefusalCode::Busy`] without randomness, or after [`Core::end`]: nothing was done.
-    pub fn tick(&mut self, now: u64, _ports: &mut dyn Ports) -> Result<(), RefusalCode> {
-        let _now = self.advance_clock(now);
+    pub fn tick(&mut self, now: u64, ports: &mut dyn Ports) -> Result<(), RefusalCode> {
+        let now = self.advance_clock(now);
         if self.has_ended() {
             return Err(RefusalCode::Busy);
         }
-        Ok(())
+        self.tick_kv(now, ports)
     }
 }

@@ -13,8 +13,28 @@ pub const LINK_FRAME_LEN: usize = 16 * 1024 * 1024;
 pub const JOURNAL_FRAME_LEN: usize = 4 * 1024 * 1024;
 /// Largest secret value in bytes.
 pub const KV_VALUE_LEN: usize = 1024 * 1024;
-/// Versions kept per secret; the oldest is destroyed beyond it.
-pub const KV_VERSIONS: usize = 16;
+/// Versions that a secret can be set to keep, and versions named in one request.
+pub const KV_VERSIONS: usize = 256;
+/// Versions kept of a secret where no setting says otherwise; the oldest is destroyed beyond it.
+pub const KV_VERSIONS_DEFAULT: u16 = 16;
+/// Fields of a secret: bounds what a merge walks over.
+pub const KV_FIELDS: usize = 256;
+/// Items of custom metadata of a secret: what a page of a listing tool can show.
+pub const KV_CUSTOM: usize = 32;
+/// Largest item of custom metadata in bytes.
+pub const KV_CUSTOM_LEN: usize = 512;
+/// Prefixes with settings of their own; each write looks at most at [`PATH_SEGMENTS`] of them.
+pub const KV_PREFIXES: usize = 10_000;
+/// Shortest and longest life of a version in seconds: 100 years.
+pub const KV_LIFE_SECS: std::ops::RangeInclusive<u64> = 1..=100 * 366 * 86_400;
+/// Shortest and longest time between two rotations in seconds: 10 years.
+pub const KV_PERIOD_SECS: std::ops::RangeInclusive<u64> = 60..=10 * 366 * 86_400;
+/// Longest generated secret, in characters of a password or bytes before hexadecimal digits.
+pub const KV_GENERATED_LEN: u16 = 256;
+/// Classes of characters in the rule of a password.
+pub const KV_CLASSES: usize = 8;
+/// Secrets that one session watches.
+pub const KV_WATCHES: usize = 64;
 /// Largest canonical path in bytes.
 pub const PATH_LEN: usize = 512;
 /// Largest number of segments in a path: bounds every walk over it.
@@ -79,3 +99,29 @@ pub const SEEN_PAGE: usize = 64;
 pub const TPM_CLOCKS: usize = 65_536;
 /// Shortest and longest nonce of an attestation result in bytes (RFC 9711, section 4.1).
 pub const RESULT_NONCE_LEN: std::ops::RangeInclusive<usize> = 8..=64;
+/// Leases in one vault.
+pub const LEASES: u32 = 2_000_000;
+/// Decisions on revocation in force at a time; further ones wait until some have been cleaned up after.
+pub const REVOCATIONS: usize = 256;
+/// Items in one request to use a transit key: bounds the work between two other requests.
+pub const TRANSIT_ITEMS: usize = 256;
+/// Transit keys in one vault.
+pub const TRANSIT_KEYS: usize = 100_000;
+/// Versions kept per transit key; beyond it there is no rotation until some are trimmed.
+pub const TRANSIT_VERSIONS: usize = 1000;
+/// Largest context of a derived key in bytes: the name of a tenant or of a record.
+pub const TRANSIT_CONTEXT_LEN: usize = 1024;
+/// Largest associated data of one item in bytes; hash what is longer.
+pub const TRANSIT_AAD_LEN: usize = 16 * 1024;
+/// Shortest and longest time between two rotations of a transit key in seconds: an hour, 10 years.
+pub const ROTATE_EVERY_SECS: std::ops::RangeInclusive<u64> = 3600..=10 * 366 * 86_400;
+/// Shortest and longest data key in bytes.
+pub const DATA_KEY_LEN: std::ops::RangeInclusive<u8> = 16..=64;
+/// Shortest and longest HMAC key that can be imported, in bytes: a block of SHA-256 at most (RFC 2104, section 3).
+pub const HMAC_KEY_LEN: std::ops::RangeInclusive<usize> = 32..=64;
+/// Fewest and most random bytes in one request.
+pub const RANDOM_LEN: std::ops::RangeInclusive<u32> = 1..=4096;
+/// Shortest and longest derived key in bytes.
+pub const DERIVED_KEY_LEN: std::ops::RangeInclusive<u8> = 32..=64;
+/// Labels of the derive engine that were rotated or configured.
+pub const DERIVE_LABELS: usize = 100_000;

@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::derive::DeriveOperation;
 use crate::id::{OperatorName, RoleName};
 use crate::link::StreamId;
 use crate::refusal::RefusalCode;
+use crate::transit::TransitOperation;
 
 /// One entry: who, what, when, decision. Never a secret value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,9 +139,31 @@ pub enum Action {
         /// Stable code of the rule that ended them.
         rule: String,
     },
+    /// A request to the transit engine; of the vault itself when a rotation is due.
+    Transit {
+        /// Operation.
+        operation: TransitOperation,
+        /// The key; empty for random bytes.
+        path: String,
+        /// Versions used, made, given out or named; distinct, ascending.
+        versions: Vec<u32>,
+        /// Items of the batch; 0 for what takes none.
+        items: u32,
+        /// Those of them that were refused, or whose signature is not one.
+        failed: u32,
+    },
+    /// A request to the derive engine.
+    Derive {
+        /// Operation.
+        operation: DeriveOperation,
+        /// The label.
+        label: String,
+        /// The version derived, made or named.
+        version: Option<u32>,
+    },
 }
 
-/// Operations of the kv engine.
+/// Operations of the kv engine. The order of variants is the stored form: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KvOperation {
     /// Delete.
@@ -156,6 +180,26 @@ pub enum KvOperation {
     Put,
     /// Undelete.
     Undelete,
+    /// Configure.
+    Configure,
+    /// The vault wiped versions whose time was over.
+    Expire,
+    /// Forget.
+    Forget,
+    /// Generate.
+    Generate,
+    /// A session that watches was told of a version.
+    Notice,
+    /// Patch.
+    Patch,
+    /// Rotate; of the vault itself when it is due.
+    Rotate,
+    /// Settings of a prefix were read.
+    Settings,
+    /// Unwatch.
+    Unwatch,
+    /// Watch.
+    Watch,
 }
 
 /// The decision.

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::PcrValue;
 use crate::id::RoleName;
 
+mod allow;
 pub mod events;
 pub mod reference;
 pub mod snp;
 pub mod tpm;
 
+pub use allow::{AgeCondition, Allow, Conditions, Deny, Hours, HoursCondition, LeaseTerms, PlatformCondition, PlatformKind, Renewal};
 pub use events::{AllowedEvents, BootPhase, EventRules, ImaRule, UkiSection};
 pub use reference::{Expiry, ReferenceValue, Validity};
 pub use snp::{
@@ -38,8 +40,14 @@ pub struct Role {
     pub refusals: RefusalDetail,
     /// Any one of these must accept the evidence. Never empty.
     pub accept: Vec<Accept>,
-    /// Grants.
+    /// Grants; they add up.
     pub allow: Vec<Allow>,
+    /// What is refused whatever is granted.
+    pub deny: Vec<Deny>,
+    /// Leases that one identity of this role may hold at a time, at most [`crate::limits::LEASES`].
+    pub leases_per_identity: u32,
+    /// Leases that all of them together may hold.
+    pub leases: u32,
 }
 
 /// How much a refused agent is told.
@@ -91,26 +99,36 @@ pub enum VaultPlatformPin {
     Tpm(TpmPin),
 }
 
-/// A grant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Allow {
-    /// Pattern: a canonical path whose last segment may be `*` (this segment and all below).
-    pub path: String,
-    /// What may be done there.
-    pub can: Vec<Capability>,
-}
-
 /// What may be done to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Capability {
+    /// Make data keys under a transit key.
+    DataKey,
+    /// Decrypt with a transit key.
+    Decrypt,
     /// Delete and undelete versions.
     Delete,
-    /// Destroy versions for good.
+    /// Derive the role's own key for a label.
+    Derive,
+    /// Destroy versions for good, and forget secrets whole.
     Destroy,
-    /// List names below a prefix, and read metadata.
+    /// Encrypt with a transit key.
+    Encrypt,
+    /// Take a transit key out, if it was made for that.
+    Export,
+    /// List names below a prefix, and read metadata and settings.
     List,
-    /// Read values.
+    /// Create, import, rotate, configure, trim and delete keys; rotate and configure labels; set limits, custom
+    /// metadata and generators of secrets.
+    Manage,
+    /// Read values, and watch for new versions.
     Read,
-    /// Write values.
+    /// Encrypt again under the current version of a transit key, without seeing what it is.
+    Rewrap,
+    /// Sign, or make an HMAC, with a transit key.
+    Sign,
+    /// Verify signatures and HMACs with a transit key.
+    Verify,
+    /// Write values, patch them, and have their generator make the next one.
     Write,
 }

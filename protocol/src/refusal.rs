@@ -102,4 +102,31 @@ pub enum RefusalCode {
     /// An item of collateral is not what it should be, or does not fit what is there. `rule` says which and why.
     #[error("the collateral is not acceptable; nothing was imported")]
     Collateral,
+    /// Writes to this path must say which version they replace.
+    #[error("this path is written with check-and-set only; say which version is replaced")]
+    CasRequired,
+    /// The version's time is over.
+    #[error("this version has expired")]
+    Expired,
+    /// The version is one value, and its fields are asked for.
+    #[error("this version is one value without fields; write it as fields first")]
+    NoFields,
+    /// The secret has no generator.
+    #[error("this secret has no generator; set one first")]
+    NoGenerator,
+    /// Settings or a generator beyond their limits.
+    #[error("the settings are not acceptable")]
+    Settings,
+    /// There is a key at this path already.
+    #[error("there is a key at this path already")]
+    Exists,
+    /// The key that is brought is not one of its kind.
+    #[error("the material is not a key of this kind")]
+    KeyMaterial,
+    /// A key's kind, options or settings do not allow what is asked.
+    #[error("this key's kind, options or settings do not allow this")]
+    KeyUse,
+    /// The vault cannot do this for a reason that its documentation gives.
+    #[error("not supported: the vault cannot make or rotate keys of this kind; import them")]
+    NotSupported,
 }

@@ -4,7 +4,7 @@
 //! from 1), the chain link (32 bytes), a byte that asks for a receipt (0 or 1), the encoded [`Request`];
 //! or `2`, the number of the last request covered (8 bytes) and the signature over the chain there.
 //! A frame of the vault is the request number (8 bytes), the request's chain link (32 bytes) and the encoded
-//! [`Response`].
+//! [`Response`]; or, with number and link zero, an encoded notice to a session that watches.
 //!
 //! `link(0)` is the TLS exporter value of the inner session for [`CHAIN_EXPORTER`];
 //! `link(n) = SHA-256("vouchsafe/1/chain" || link(n-1) || number || receipt byte || encoded request)`.
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::CodecError;
 use crate::collateral::{CollateralEntry, CollateralItem};
+use crate::derive::{DeriveReply, DeriveRequest};
 use crate::id::{RoleName, VaultId};
 use crate::kv::{KvReply, KvRequest};
 use crate::link::StreamId;
@@ -21,12 +22,15 @@ use crate::log::Receipt;
 use crate::policy::Role;
 use crate::refusal::Refusal;
 use crate::seen::SeenPage;
+use crate::transit::{TransitReply, TransitRequest};
 
 /// Label of the TLS exporter (RFC 8446, section 7.5) that starts the chain; 32 bytes, no context.
 pub const CHAIN_EXPORTER: &[u8] = b"EXPORTER-vouchsafe/1/chain";
 
 /// Kind byte of a request.
 const KIND_REQUEST: u8 = 1;
+/// The request number of a frame that answers none: requests count from 1.
+pub const NOTICE: u64 = 0;
 /// Kind byte of a signature.
 const KIND_SIGNATURE: u8 = 2;
 
@@ -112,6 +116,13 @@ pub fn parse_vault_frame(bytes: &[u8]) -> Result<(u64, [u8; 32], &[u8]), CodecEr
     Ok((u64::from_be_bytes(*number), *link, body))
 }
 
+/// Puts a frame of the vault together that answers no request: number and link are zero, and what follows is an
+/// encoded [`crate::kv::KvNotice`].
+#[must_use]
+pub fn notice_frame(notice: &[u8]) -> Vec<u8> {
+    vault_frame(NOTICE, &[0; 32], notice)
+}
+
 /// Puts a frame of the vault together.
 #[must_use]
 pub fn vault_frame(number: u64, link: &[u8; 32], response: &[u8]) -> Vec<u8> {
@@ -153,6 +164,8 @@ pub enum Request {
         /// After the entry with this digest, in the order of digests; `None` for the first page.
         after: Option<[u8; 32]>,
     },
+    /// The derive engine.
+    Derive(DeriveRequest),
     /// What the evidence of live identities showed; operators only.
     EvidenceList {
         /// After the identity with this serial number; 0 for the first page.
@@ -175,6 +188,8 @@ pub enum Request {
     Seal,
     /// What the vault is and does; operators only.
     Status,
+    /// The transit engine.
+    Transit(TransitRequest),
 }
 
 /// Answers.
@@ -202,6 +217,8 @@ pub enum Reply {
         /// Whether there are more after the last one.
         more: bool,
     },
+    /// Of the derive engine.
+    Derive(DeriveReply),
     /// Done.
     Done,
     /// Seen evidence.
@@ -214,6 +231,8 @@ pub enum Reply {
     Roles(Vec<RoleName>),
     /// Status.
     Status(Status),
+    /// Of the transit engine.
+    Transit(TransitReply),
 }
 
 /// A reply or a refusal, and a receipt where one was asked for.

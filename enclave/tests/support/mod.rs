@@ -29,7 +29,7 @@ use vouchsafe_protocol::introduction::{
     Grant, Hello, InitRequest, IntroductionReply, Offer, OfferBody, OperatorKey, Proof, Prove, ProveBody,
     Subject, VERSION,
 };
-use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, SecretValue};
+use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, KvSelect, KvValue, SecretValue};
 use vouchsafe_protocol::limits::{INTRODUCTION_FRAME_LEN, SESSION_FRAME_LEN};
 use vouchsafe_protocol::link::StorageReply;
 use vouchsafe_protocol::policy::{
@@ -89,13 +89,16 @@ pub fn role(name: &str, allow: &[(&str, &[Capability])]) -> Role {
         ))],
         allow: allow
             .iter()
-            .map(|(path, can)| Allow { path: (*path).to_owned(), can: can.to_vec() })
+            .map(|(path, can)| Allow::always(*path, can))
             .collect(),
+        deny: vec![],
+        leases_per_identity: 10,
+        leases: 100,
     }
 }
 
 pub const ALL: &[Capability] =
-    &[Capability::Delete, Capability::Destroy, Capability::List, Capability::Read, Capability::Write];
+    &[Capability::Delete, Capability::Destroy, Capability::List, Capability::Manage, Capability::Read, Capability::Write];
 
 /// What the host and the platform keep: all that survives a crash.
 pub struct Machine {
@@ -413,11 +416,13 @@ pub fn released(pending: Pending, durable: &Durable) -> Result<Grant, Refusal> {
 }
 
 pub fn put(path: &str, value: &[u8], cas: Cas) -> Request {
-    Request::Kv(KvRequest::Put { path: path.parse().unwrap(), value: SecretValue::new(value.to_vec()), cas })
+    let value = KvValue::Bytes(SecretValue::new(value.to_vec()));
+    Request::Kv(KvRequest::Put { path: path.parse().unwrap(), value, cas, ttl_secs: None })
 }
 
 pub fn get(path: &str, version: Option<u64>) -> Request {
-    Request::Kv(KvRequest::Get { path: path.parse().unwrap(), version })
+    let select = version.map_or(KvSelect::Current, KvSelect::Version);
+    Request::Kv(KvRequest::Get { path: path.parse().unwrap(), select })
 }
 
 pub fn value(reply: Reply) -> (u64, Vec<u8>) {
