@@ -37,6 +37,7 @@ use toml::de::DeTable;
 use vouchsafe_protocol::policy::Role;
 
 mod accept;
+mod allow;
 #[cfg(feature = "corim")]
 pub mod corim;
 mod day;

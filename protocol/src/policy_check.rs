@@ -6,9 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::limits::RULES_PER_ROLE;
+use crate::limits::{LEASES, RULES_PER_ROLE};
 use crate::path::{Path, PathError, Pattern};
-use crate::policy::{Accept, Allow, Capability, Role, SnpVtpmAccept, TpmAccept};
+use crate::policy::{
+    Accept, AgeCondition, Allow, Capability, Conditions, Deny, Hours, HoursCondition, LeaseTerms,
+    PlatformCondition, Role, SnpVtpmAccept, TpmAccept,
+};
 
 mod accept;
 mod events;
@@ -44,7 +47,7 @@ pub enum RoleError {
     #[error("the role accepts nothing: it has no accept rule")]
     NoAccept,
     /// Step 6.
-    #[error("the role has {count} accept or allow rules, more than the limit of {RULES_PER_ROLE}")]
+    #[error("the role has {count} accept, allow or deny rules, more than the limit of {RULES_PER_ROLE}")]
     TooManyRules {
         /// How many.
         count: usize,
@@ -66,6 +69,17 @@ pub enum RoleError {
         source: AllowError,
     },
     /// Step 9.
+    #[error("deny rule {number} is not usable")]
+    Deny {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        source: AllowError,
+    },
+    /// Step 10.
+    #[error("leases_per_identity is more than leases, or leases more than {LEASES}")]
+    Leases,
+    /// Step 11.
     #[error(
         "tpm rules with different PCR selections in one role are not supported: the offer asks for one quote; use \
          one role for each selection"
@@ -77,10 +91,10 @@ pub enum RoleError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AllowError {
     /// Allow 1.
-    #[error("path is not a canonical path or one followed by '/*'")]
+    #[error("path is not a canonical path with '+', '{{role}}', '{{platform}}' or '{{measurement}}' for whole segments, and '/*' at its end")]
     Path(#[source] PathError),
     /// Allow 2.
-    #[error("nothing is allowed: 'can' is empty")]
+    #[error("no capability is named: the list is empty")]
     NoCapability,
     /// Allow 3.
     #[error("{capability:?} is listed twice")]
@@ -88,6 +102,18 @@ pub enum AllowError {
         /// Which.
         capability: Capability,
     },
+    /// Allow 4.
+    #[error("the lease is not between 1 second and 30 days, or max_lease is shorter than lease")]
+    Lease,
+    /// Allow 5.
+    #[error("evidence_age is not between 1 second and 30 days")]
+    EvidenceAge,
+    /// Allow 6.
+    #[error("platform names no kind, or one twice")]
+    Platform,
+    /// Allow 7.
+    #[error("hours are no window of a day on some day: '08:00-18:00', from another minute than until")]
+    Hours,
 }
 
 /// Checks a role. What remains to the caller: that the anchors it names are the vault's, and that names and
@@ -100,8 +126,10 @@ pub enum AllowError {
 /// 5. something is accepted;
 /// 6. no more than [`RULES_PER_ROLE`] rules of a kind;
 /// 7. every accept rule passes [`check_accept`];
-/// 8. every allow rule has a pattern and distinct capabilities;
-/// 9. all tpm rules select the same PCRs, as an offer asks for one quote.
+/// 8. every allow rule has a pattern, distinct capabilities, and a lease and conditions that can hold;
+/// 9. so has every deny rule;
+/// 10. the leases of one identity are not more than those of all, and those not more than [`LEASES`];
+/// 11. all tpm rules select the same PCRs, as an offer asks for one quote.
 ///
 /// # Errors
 /// [`RoleError`], one variant per step.
@@ -114,6 +142,9 @@ pub fn check_role(role: &Role) -> Result<(), RoleError> {
         refusals: _, // both values are acceptable
         accept,
         allow,
+        deny,
+        leases_per_identity,
+        leases,
     } = role;
     // 1
     let path = spiffe_path.strip_prefix('/').ok_or(RoleError::SpiffePath)?;
@@ -138,7 +169,7 @@ pub fn check_role(role: &Role) -> Result<(), RoleError> {
         return Err(RoleError::NoAccept);
     }
     // 6
-    let count = accept.len().max(allow.len());
+    let count = accept.len().max(allow.len()).max(deny.len());
     if count > RULES_PER_ROLE {
         return Err(RoleError::TooManyRules { count });
     }
@@ -151,6 +182,14 @@ pub fn check_role(role: &Role) -> Result<(), RoleError> {
         check_allow(rule).map_err(|source| RoleError::Allow { number, source })?;
     }
     // 9
+    for (rule, number) in deny.iter().zip(1..) {
+        check_deny(rule).map_err(|source| RoleError::Deny { number, source })?;
+    }
+    // 10
+    if *leases_per_identity > *leases || *leases > LEASES {
+        return Err(RoleError::Leases);
+    }
+    // 11
     let mut selections = accept.iter().filter_map(|rule| match rule {
         Accept::Tpm(TpmAccept { pcrs, .. }) | Accept::SnpVtpm(SnpVtpmAccept { pcrs, .. }) => {
             Some(pcrs.iter().map(|pcr| pcr.index))
@@ -165,16 +204,55 @@ pub fn check_role(role: &Role) -> Result<(), RoleError> {
 }
 
 fn check_allow(rule: &Allow) -> Result<(), AllowError> {
-    let Allow { path, can } = rule;
+    let Allow { path, can, lease, when } = rule;
+    // 1 to 3
+    check_pattern(path, can)?;
+    let lifetime = 1..=LIFETIME_MAX_SECS;
+    // 4
+    if let LeaseTerms::Lease { ttl_secs, max_secs, renewal: _ } = lease
+        && !(lifetime.contains(ttl_secs) && (*ttl_secs..=LIFETIME_MAX_SECS).contains(max_secs))
+    {
+        return Err(AllowError::Lease);
+    }
+    let Conditions { evidence_age, platform, hours } = when;
+    // 5
+    if let AgeCondition::AtMost(secs) = evidence_age
+        && !lifetime.contains(secs)
+    {
+        return Err(AllowError::EvidenceAge);
+    }
+    // 6
+    if let PlatformCondition::OneOf(kinds) = platform {
+        let distinct: BTreeSet<_> = kinds.iter().collect();
+        if kinds.is_empty() || distinct.len() != kinds.len() {
+            return Err(AllowError::Platform);
+        }
+    }
+    // 7
+    if let HoursCondition::Within(Hours { from_minute, until_minute, days }) = hours {
+        let in_day = *from_minute < 1440 && (1..=1440).contains(until_minute) && from_minute != until_minute;
+        if !in_day || !(1..=0b111_1111).contains(days) {
+            return Err(AllowError::Hours);
+        }
+    }
+    Ok(())
+}
+
+fn check_deny(rule: &Deny) -> Result<(), AllowError> {
+    let Deny { path, cannot } = rule;
+    check_pattern(path, cannot)
+}
+
+fn check_pattern(path: &str, capabilities: &[Capability]) -> Result<(), AllowError> {
     // 1
     path.parse::<Pattern>().map_err(AllowError::Path)?;
     // 2
-    if can.is_empty() {
+    if capabilities.is_empty() {
         return Err(AllowError::NoCapability);
     }
     // 3
     let mut seen = BTreeSet::new();
-    match can.iter().find(|capability| !seen.insert(**capability)) {
+    match capabilities.iter().find(|capability| !seen.insert(**capability)) {
         Some(capability) => Err(AllowError::RepeatedCapability { capability: *capability }),
         None => Ok(()),
     }

@@ -1,13 +1,20 @@
 //! `[role.NAME]`: who, how long, and what it may do.
 
 use vouchsafe_protocol::id::RoleName;
-use vouchsafe_protocol::policy::{Allow, RefusalDetail, Role};
+use vouchsafe_protocol::limits::LEASES;
+use vouchsafe_protocol::policy::{RefusalDetail, Role};
 use vouchsafe_protocol::policy_check::{RoleError, check_role};
 
 use super::accept;
+use super::allow::{allow, deny};
 use super::definitions::Definitions;
 use super::error::{CompileError, Reason};
 use super::reader::{Entry, Item, Table};
+
+/// Leases of one identity unless its role says otherwise.
+const LEASES_OF_IDENTITY: u32 = 1_000;
+/// Leases of all identities of a role unless it says otherwise.
+const LEASES_OF_ROLE: u32 = 100_000;
 
 /// Compiles one role and checks its typed form.
 pub(super) fn compile<'a>(entry: &Entry<'a>, definitions: &Definitions<'a>) -> Result<Role, CompileError> {
@@ -23,6 +30,9 @@ pub(super) fn compile<'a>(entry: &Entry<'a>, definitions: &Definitions<'a>) -> R
     let refusals = table.parse_or("refusals", RefusalDetail::CodeOnly)?;
     let accepted = tables(&mut table, "accept")?;
     let allowed = tables(&mut table, "allow")?;
+    let denied = tables(&mut table, "deny")?;
+    let leases = count(&mut table, "leases", LEASES_OF_ROLE)?;
+    let leases_per_identity = count(&mut table, "leases_per_identity", LEASES_OF_IDENTITY.min(leases))?;
     let role = Role {
         name,
         spiffe_path: spiffe_path.text()?.to_owned(),
@@ -34,26 +44,37 @@ pub(super) fn compile<'a>(entry: &Entry<'a>, definitions: &Definitions<'a>) -> R
             .map(|item| accept::compile(item.table()?, definitions))
             .collect::<Result<_, _>>()?,
         allow: allowed.iter().map(|item| allow(item.table()?)).collect::<Result<_, _>>()?,
+        deny: denied.iter().map(|item| deny(item.table()?)).collect::<Result<_, _>>()?,
+        leases_per_identity,
+        leases,
     };
     // What the accept rules break was found in its own place; this is the rest, and the last word.
-    check_role(&role).map_err(|error| place(error, entry, &table, &allowed))?;
+    check_role(&role).map_err(|error| place(error, entry, &table, (&allowed, &denied)))?;
     table.finish()?;
     Ok(role)
 }
 
 /// The line of what a role breaks.
-fn place(error: RoleError, entry: &Entry<'_>, table: &Table<'_>, allowed: &[Item<'_>]) -> CompileError {
+fn place(
+    error: RoleError,
+    entry: &Entry<'_>,
+    table: &Table<'_>,
+    (allowed, denied): (&[Item<'_>], &[Item<'_>]),
+) -> CompileError {
+    let rule = |items: &[Item<'_>], number: usize, source| match items.get(number.saturating_sub(1)) {
+        Some(item) => item.fail(Reason::Allow(source)),
+        None => entry.fail(Reason::Allow(source)),
+    };
     match error {
         RoleError::SpiffePath | RoleError::ReservedSpiffePath => {
             table.fail_at("spiffe_path", Reason::Role(error))
         }
         RoleError::EvidenceMaxAge => table.fail_at("evidence_max_age", Reason::Role(error)),
         RoleError::IdentityTtl => table.fail_at("identity_ttl", Reason::Role(error)),
+        RoleError::Leases => table.fail_at("leases", Reason::Role(error)),
         RoleError::Accept { number: _, source } => entry.fail(Reason::Accept(source)),
-        RoleError::Allow { number, source } => match allowed.get(number.saturating_sub(1)) {
-            Some(item) => item.fail(Reason::Allow(source)),
-            None => entry.fail(Reason::Allow(source)),
-        },
+        RoleError::Allow { number, source } => rule(allowed, number, source),
+        RoleError::Deny { number, source } => rule(denied, number, source),
         RoleError::NoAccept | RoleError::TooManyRules { .. } | RoleError::TpmSelections => {
             entry.fail(Reason::Role(error))
         }
@@ -64,9 +85,6 @@ fn tables<'a>(table: &mut Table<'a>, key: &'static str) -> Result<Vec<Item<'a>>,
     table.optional(key).map_or(Ok(Vec::new()), |item| item.list())
 }
 
-fn allow(mut table: Table<'_>) -> Result<Allow, CompileError> {
-    let path = table.required("path", "a path, or one followed by '/*'")?.text()?.to_owned();
-    let can = table.required("can", "what may be done there, such as [\"read\"]")?.parse_list()?;
-    table.finish()?;
-    Ok(Allow { path, can })
+fn count(table: &mut Table<'_>, key: &'static str, default: u32) -> Result<u32, CompileError> {
+    table.optional(key).map_or(Ok(default), |item| item.number(0, LEASES))
 }

@@ -92,7 +92,10 @@ fn role(evidence_max_age_secs: u32) -> Role {
         identity_ttl_secs: 3600,
         refusals: RefusalDetail::NameRule,
         accept: vec![machine::accept()],
-        allow: vec![Allow { path: "kv/billing/*".to_owned(), can: vec![Capability::Read] }],
+        allow: vec![Allow::always("kv/billing/*", &[Capability::Read])],
+        deny: vec![],
+        leases_per_identity: 10,
+        leases: 100,
     }
 }
 

@@ -49,7 +49,10 @@ fn role() -> Role {
         identity_ttl_secs: 3600,
         refusals: RefusalDetail::CodeOnly,
         accept: vec![Accept::Snp(snp()), Accept::Tpm(tpm())],
-        allow: vec![Allow { path: "kv/billing/*".into(), can: vec![Capability::Read, Capability::List] }],
+        allow: vec![Allow::always("kv/billing/*", &[Capability::Read, Capability::List])],
+        deny: vec![],
+        leases_per_identity: 10,
+        leases: 100,
     }
 }
 
@@ -77,7 +80,7 @@ fn tpm_error(change: impl FnOnce(&mut TpmAccept)) -> AcceptError {
 }
 
 fn allow_error(path: &str, can: &[Capability]) -> AllowError {
-    let rule = Allow { path: path.into(), can: can.to_vec() };
+    let rule = Allow::always(path, can);
     match role_error(|role| role.allow.push(rule)) {
         RoleError::Allow { number: 2, source } => source,
         other => panic!("{other}"),

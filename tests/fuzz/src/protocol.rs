@@ -17,7 +17,7 @@ use vouchsafe_protocol::limits::{
 };
 use vouchsafe_protocol::link::{LinkHello, StorageReply, StorageRequest};
 use vouchsafe_protocol::log::{AuditEntry, Receipt, SealedFrame};
-use vouchsafe_protocol::path::{Path, Pattern};
+use vouchsafe_protocol::path::{NoAttributes, Path, Pattern};
 use vouchsafe_protocol::policy::Role;
 use vouchsafe_protocol::policy_check::check_role;
 use vouchsafe_protocol::session::{AgentFrame, Request, Response, parse_vault_frame, vault_frame};
@@ -99,7 +99,10 @@ fn path(data: &[u8]) {
         assert_eq!(path.to_string(), first, "one spelling");
         if let Ok(pattern) = Pattern::from_str(second) {
             assert_eq!(pattern.to_string(), second, "one spelling");
-            assert_eq!(pattern.matches(&path), pattern.matches(&Path::from_str(path.as_str()).unwrap()));
+            let again = Path::from_str(path.as_str()).unwrap();
+            let none = &NoAttributes;
+            assert_eq!(pattern.matches(&path, none), pattern.matches(&again, none));
+            assert!(pattern.meets(&pattern));
         }
     }
     ignore(Pattern::from_str(first));
