@@ -15,6 +15,7 @@
 
 use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::{hkdf, hmac};
+use zeroize::Zeroizing;
 
 use crate::aead::{OpenError, TAG_LEN};
 use crate::digest::{preimage, push_lv};
@@ -156,7 +157,12 @@ pub fn seal(
 ///
 /// # Errors
 /// [`OpenError`], whatever is wrong.
-pub fn open(bound: &Bound<'_>, material: &SecretBytes, mut sealed: Vec<u8>) -> Result<SecretBytes, OpenError> {
+pub fn open(
+    bound: &Bound<'_>,
+    material: &SecretBytes,
+    sealed: Vec<u8>,
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let mut sealed = Zeroizing::new(sealed);
     let (header, _) = sealed.split_first_chunk::<HEADER_LEN>().ok_or(OpenError)?;
     let salt = {
         let (format, rest) = header.split_first().ok_or(OpenError)?;
@@ -170,11 +176,11 @@ pub fn open(bound: &Bound<'_>, material: &SecretBytes, mut sealed: Vec<u8>) -> R
     // As in `seal`.
     let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
     let len = key
-        .open_within(nonce, Aad::from(bound.associated()), &mut sealed, HEADER_LEN..)
+        .open_within(nonce, Aad::from(bound.associated()), &mut *sealed, HEADER_LEN..)
         .map_err(|_| OpenError)?
         .len();
     sealed.truncate(len);
-    Ok(SecretBytes::new(sealed))
+    Ok(sealed)
 }
 
 /// HMAC-SHA-256 (RFC 2104) under the material itself, so that whoever imported the same key agrees.

@@ -8,7 +8,9 @@ use vouchsafe_protocol::kv::SecretValue;
 use vouchsafe_protocol::policy::Role;
 use vouchsafe_protocol::seen::{SeenClock, SeenEvidence};
 
+use crate::derive::DeriveChange;
 use crate::kv::KvChange;
+use crate::transit::TransitChange;
 
 /// One change. The order of variants is the stored form: append only.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,6 +51,10 @@ pub(crate) enum Change {
         /// Names its attestation key.
         key: [u8; 32],
     },
+    /// Of keys.
+    Transit(TransitChange),
+    /// Of labels.
+    Derive(DeriveChange),
 }
 
 /// An identity and what its evidence showed.

@@ -8,9 +8,11 @@ use vouchsafe_protocol::policy::{Capability, Role};
 /// The one place where the kv engine's paths are anchored: every secret lives below it.
 pub(crate) const KV_MOUNT: &str = "kv";
 
-/// What a kv request needs, where, and what the log calls it.
-pub(crate) struct Need<'a> {
-    pub operation: KvOperation,
+/// What a request to an engine needs, where, and what the log calls it.
+pub(crate) struct Need<'a, O = KvOperation> {
+    pub operation: O,
+    /// The first segment of all of the engine's paths.
+    pub mount: &'static str,
     pub capability: Capability,
     pub path: &'a Path,
     /// Whether the grant must cover everything below the path, rather than the path itself.
@@ -40,17 +42,25 @@ impl<'a> Need<'a> {
             KvRequest::Unwatch { path } => (KvOperation::Unwatch, Capability::Read, path, false),
             KvRequest::Watch { path, .. } => (KvOperation::Watch, Capability::Read, path, false),
         };
-        Self { operation, capability, path, below }
+        Self { operation, mount: KV_MOUNT, capability, path, below }
     }
 
     /// What reading a secret needs.
     pub fn read(path: &'a Path) -> Self {
-        Self { operation: KvOperation::Get, capability: Capability::Read, path, below: false }
+        Self {
+            operation: KvOperation::Get,
+            mount: KV_MOUNT,
+            capability: Capability::Read,
+            path,
+            below: false,
+        }
     }
+}
 
-    /// Whether the path is one of the kv engine's: the mount itself can only be listed.
+impl<O> Need<'_, O> {
+    /// Whether the path is one of the engine's: the mount itself can only be listed.
     pub fn in_mount(&self) -> bool {
-        let rest = self.path.as_str().strip_prefix(KV_MOUNT);
+        let rest = self.path.as_str().strip_prefix(self.mount);
         rest.is_some_and(|rest| rest.starts_with('/') || (self.below && rest.is_empty()))
     }
 }
@@ -66,7 +76,7 @@ impl Grants {
     }
 
     /// Whether some grant covers the need.
-    pub fn allow(&self, need: &Need<'_>) -> bool {
+    pub fn allow<O>(&self, need: &Need<'_, O>) -> bool {
         self.0.iter().any(|(pattern, can)| {
             let covered =
                 if need.below {
@@ -79,7 +89,22 @@ impl Grants {
     }
 }
 
-/// What operators may do to secrets: write and manage them, and not read one. Values go to attested agents.
-pub(crate) fn operators_may(need: &Need<'_>) -> bool {
-    need.capability != Capability::Read
+/// What operators may do: write and manage secrets and keys, and neither read nor use one. Values go to attested agents.
+pub(crate) fn operators_may<O>(need: &Need<'_, O>) -> bool {
+    match need.capability {
+        Capability::Delete
+        | Capability::Destroy
+        | Capability::List
+        | Capability::Manage
+        | Capability::Write => true,
+        Capability::DataKey
+        | Capability::Decrypt
+        | Capability::Derive
+        | Capability::Encrypt
+        | Capability::Export
+        | Capability::Read
+        | Capability::Rewrap
+        | Capability::Sign
+        | Capability::Verify => false,
+    }
 }

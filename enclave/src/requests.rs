@@ -23,6 +23,7 @@ use crate::kv::Plan;
 use crate::policy::{Need, operators_may};
 use crate::ports::Ports;
 use crate::session::SessionId;
+use crate::{derive, transit};
 
 /// What a request comes to.
 pub(crate) struct Decided {
@@ -93,7 +94,9 @@ impl Core {
                 let (note, proof) = self.journal().consistency(from_size).ok_or(RefusalCode::NotFound)?;
                 Ok(Decided::look(Reply::Checkpoint { note, proof })?)
             }
+            (_, Request::Derive(request)) => Ok(self.decide_derive(subject, request, now, ports)?),
             (_, Request::Kv(request)) => Ok(self.decide_kv(id, subject, request, now, ports)?),
+            (_, Request::Transit(request)) => Ok(self.decide_transit(subject, request, now, ports)?),
             (IdentitySubject::Agent { .. }, _) => Err(RefusalCode::Denied.into()),
             (IdentitySubject::Operator(_), request) => self.decide_operator(request, now),
         }
@@ -109,9 +112,6 @@ impl Core {
     ) -> Result<Decided, RefusalCode> {
         let need = Need::of(&request);
         self.allows(subject, &need)?;
-        if !need.in_mount() {
-            return Err(RefusalCode::Path);
-        }
         if let KvRequest::Watch { path, .. } = &request {
             self.check_watch(id, path)?;
         }
@@ -120,15 +120,23 @@ impl Core {
         Ok(Decided { action: Action::Kv { operation, path, versions }, change, reply: Reply::Kv(reply) })
     }
 
-    /// Whether policy allows this, now.
-    pub(crate) fn allows(&self, subject: &IdentitySubject, need: &Need<'_>) -> Result<(), RefusalCode> {
+    /// Whether policy allows this, now, and the path is one of the engine's.
+    pub(crate) fn allows<O>(
+        &self,
+        subject: &IdentitySubject,
+        need: &Need<'_, O>,
+    ) -> Result<(), RefusalCode> {
         let allowed = match subject {
             IdentitySubject::Agent { role, .. } => {
                 self.state().roles.get(role).is_some_and(|role| role.grants.allow(need))
             }
             IdentitySubject::Operator(_) => operators_may(need),
         };
-        if allowed { Ok(()) } else { Err(RefusalCode::Denied) }
+        match allowed {
+            false => Err(RefusalCode::Denied),
+            true if need.in_mount() => Ok(()),
+            true => Err(RefusalCode::Path),
+        }
     }
 
     fn decide_operator(&self, request: Request, now: u64) -> Result<Decided, Refusal> {
@@ -163,7 +171,9 @@ impl Core {
             Request::Seal => Ok(Decided { action: Action::Seal, change: None, reply: Reply::Done }),
             Request::Status => Ok(Decided::look(Reply::Status(self.status()))?),
             Request::AttestationResult { .. } => Err(RefusalCode::Denied.into()),
-            Request::Checkpoint { .. } | Request::Kv(_) => Err(RefusalCode::Malformed.into()),
+            Request::Checkpoint { .. } | Request::Derive(_) | Request::Kv(_) | Request::Transit(_) => {
+                Err(RefusalCode::Malformed.into())
+            }
         }
     }
 
@@ -312,13 +322,15 @@ impl Special {
             | Request::Checkpoint { .. }
             | Request::CollateralImport(_)
             | Request::CollateralList { .. }
+            | Request::Derive(_)
             | Request::EvidenceList { .. }
             | Request::ForgetTpm { .. }
             | Request::Kv(_)
             | Request::RoleApply(_)
             | Request::RoleList
             | Request::RoleShow(_)
-            | Request::Status => Self::None,
+            | Request::Status
+            | Request::Transit(_) => Self::None,
         }
     }
 }
@@ -357,6 +369,7 @@ fn named(request: &Request) -> Action {
         }
         Request::AuditKey => Action::AuditKey,
         Request::CollateralImport(items) => imported(items),
+        Request::Derive(request) => derive::named(request),
         Request::ForgetTpm { key } => Action::ForgetTpm { key: *key },
         Request::Kv(kv) => {
             let need = Need::of(kv);
@@ -365,6 +378,7 @@ fn named(request: &Request) -> Action {
         }
         Request::RoleApply(roles) => applied(roles),
         Request::Seal => Action::Seal,
+        Request::Transit(request) => transit::named(request),
         Request::AuditFrames { .. }
         | Request::AuditStreams
         | Request::Checkpoint { .. }

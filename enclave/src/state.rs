@@ -18,9 +18,11 @@ use vouchsafe_protocol::policy::Role;
 use crate::authority::Authority;
 use crate::change::{Admission, Change, Identity, MarkKind};
 use crate::clocks::Clocks;
+use crate::derive::Derive;
 use crate::kv::Kv;
 use crate::policy::Grants;
 use crate::seen::Seen;
+use crate::transit::Transit;
 
 /// A change does not fit the state: the journal is not what this vault wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +51,8 @@ pub(crate) struct State {
     /// Imported; shared with introductions under way, which go on with what they began with.
     pub collateral: Arc<Collateral>,
     pub kv: Kv,
+    pub transit: Transit,
+    pub derive: Derive,
 }
 
 /// Roles by name.
@@ -96,6 +100,8 @@ impl State {
             clocks: Clocks::default(),
             collateral: Arc::default(),
             kv: Kv::default(),
+            transit: Transit::default(),
+            derive: Derive::default(),
         })
     }
 
@@ -119,6 +125,8 @@ impl State {
             Change::Identity(admission) => self.apply_identity(admission)?,
             Change::Roles(roles) => self.apply_roles(roles),
             Change::Kv(change) => self.kv.apply(change)?,
+            Change::Transit(change) => self.transit.apply(change)?,
+            Change::Derive(change) => self.derive.apply(change)?,
             Change::Collateral { items, at_unix_secs } => {
                 let mut collateral = Collateral::clone(&self.collateral);
                 for item in items {
@@ -203,6 +211,8 @@ impl State {
             part(&codec::encode(&role.role).unwrap_or_default());
         }
         self.kv.digest_into(&mut part);
+        self.transit.digest_into(&mut part);
+        self.derive.digest_into(&mut part);
         let parts = zeroize::Zeroizing::new(parts);
         sha256(&[&parts])
     }

@@ -10,7 +10,7 @@ impl Core {
     /// When [`Core::tick`] has something to do, in seconds since 1970; `u64::MAX` if never.
     #[must_use]
     pub fn next_tick(&self) -> u64 {
-        self.state().kv.next_due()
+        self.state().kv.next_due().min(self.state().transit.next_due())
     }
 
     /// Does one bounded step of what is due. Call it again while [`Core::next_tick`] is not in the future.
@@ -22,6 +22,7 @@ impl Core {
         if self.has_ended() {
             return Err(RefusalCode::Busy);
         }
-        self.tick_kv(now, ports)
+        self.tick_kv(now, ports)?;
+        self.tick_transit(now, ports)
     }
 }

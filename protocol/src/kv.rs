@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::KV_VERSIONS;
 use crate::path::Path;
 
-mod bounded;
+pub(crate) mod bounded;
 mod generator;
 mod settings;
 #[cfg(test)]

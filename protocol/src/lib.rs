@@ -7,6 +7,7 @@
 pub mod anchors;
 pub mod codec;
 pub mod collateral;
+pub mod derive;
 pub mod evidence;
 pub mod frame;
 pub mod id;
@@ -21,3 +22,4 @@ pub mod policy_check;
 pub mod refusal;
 pub mod seen;
 pub mod session;
+pub mod transit;

@@ -317,6 +317,15 @@ fn advice(code: RefusalCode) -> &'static str {
              the rule that failed, and the audit log always does"
         }
         RefusalCode::EvidenceExpired | RefusalCode::Identity => INTRODUCE_AGAIN,
+        RefusalCode::Exists => "choose another path, or make a new version of this key: 'vouchsafe transit rotate' or 'import'",
+        RefusalCode::KeyMaterial => "'vouchsafe transit import --help' says which form each kind has",
+        RefusalCode::KeyUse => {
+            "'vouchsafe transit show' says what the key is: its kind and options are for good, its settings change with \
+             'vouchsafe transit configure'"
+        }
+        RefusalCode::NotSupported => {
+            "make the key elsewhere ('openssl genpkey -algorithm RSA') and bring it with 'vouchsafe transit import'"
+        }
         RefusalCode::Init => "check the operators' keys and the anchors",
         RefusalCode::NotInitialised => "make one with 'vouchsafe init'",
         RefusalCode::Possession => "use the key that was pinned for this operator when the vault was made",

@@ -13,7 +13,7 @@ fn bound(cipher: Cipher) -> Bound<'static> {
 }
 
 fn opens(bound: &Bound<'_>, material: &SecretBytes, sealed: &[u8]) -> Option<Vec<u8>> {
-    open(bound, material, sealed.to_vec()).ok().map(|plain| plain.expose_secret().to_vec())
+    open(bound, material, sealed.to_vec()).ok().map(|plain| plain.to_vec())
 }
 
 #[test]

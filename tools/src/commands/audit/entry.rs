@@ -83,6 +83,10 @@ fn action(action: &Action) -> String {
             let digests: Vec<_> = digests.iter().map(|digest| session_text(digest)).collect();
             format!("import collateral {}", list(&digests))
         }
+        Action::Derive { operation, label, version } => {
+            let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
+            format!("derive {} {label}{version}", kebab(&format!("{operation:?}")))
+        }
         Action::EpochBegin { epoch } => format!("begin epoch {epoch}"),
         Action::EpochEnd { epoch, access_size, access_root: _ } => {
             format!("end epoch {epoch} after {access_size} access entries")
@@ -106,6 +110,21 @@ fn action(action: &Action) -> String {
             format!("apply role {}", list(&roles.iter().map(|(role, _)| role).collect::<Vec<_>>()))
         }
         Action::Seal => "seal".to_owned(),
+        Action::Transit { operation, path, versions, items, failed } => {
+            let mut text = format!("transit {}", kebab(&format!("{operation:?}")));
+            if !path.is_empty() {
+                text += &format!(" {path}");
+            }
+            if !versions.is_empty() {
+                text += &format!(" version {}", list(versions));
+            }
+            match (items, failed) {
+                (0, _) => {}
+                (items, 0) => text += &format!(", {items} items"),
+                (items, failed) => text += &format!(", {items} items, {failed} failed"),
+            }
+            text
+        }
     }
 }
 
