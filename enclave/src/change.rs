@@ -5,11 +5,13 @@ use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::introduction::InitRequest;
 use vouchsafe_protocol::kv::SecretValue;
-use vouchsafe_protocol::policy::Role;
+use vouchsafe_protocol::policy::{PlatformKind, Role};
 use vouchsafe_protocol::seen::{SeenClock, SeenEvidence};
 
 use crate::derive::DeriveChange;
 use crate::kv::KvChange;
+use crate::lease::{NewLease, RenewedLease};
+use crate::revocation::Revocation;
 use crate::transit::TransitChange;
 
 /// One change. The order of variants is the stored form: append only.
@@ -51,6 +53,16 @@ pub(crate) enum Change {
         /// Names its attestation key.
         key: [u8; 32],
     },
+    /// A lease was handed out, with what else changed.
+    Lease { lease: NewLease, with: Option<Box<Change>> },
+    /// A lease was renewed.
+    LeaseRenewed(RenewedLease),
+    /// Leases had ended, up to this end and number.
+    LeasesEnded { last: (u64, u64) },
+    /// It was decided to end identities or leases.
+    Decision(Revocation),
+    /// One step of cleaning up after decisions.
+    Sweep,
     /// Of keys.
     Transit(TransitChange),
     /// Of labels.
@@ -85,6 +97,8 @@ pub(crate) struct Identity {
     pub key: Vec<u8>,
     /// Whose it is.
     pub subject: IdentitySubject,
+    /// When its evidence was appraised, seconds since 1970.
+    pub at_secs: u64,
     /// End of the certificate, seconds since 1970.
     pub not_after_secs: u64,
     /// When the evidence behind it is too old, seconds since 1970; its own clock (F6).
@@ -104,6 +118,10 @@ pub(crate) enum IdentitySubject {
         evidence: [u8; 32],
         /// Chip id or EK digest, as the appraisal gave it.
         platform: Vec<u8>,
+        /// Launch digest, or digest of the quoted PCRs.
+        measurement: Vec<u8>,
+        /// What kind of platform it is.
+        kind: PlatformKind,
     },
     /// An operator.
     Operator(OperatorName),

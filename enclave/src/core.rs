@@ -9,20 +9,23 @@ use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
 use vouchsafe_log::FrameError;
 use vouchsafe_protocol::id::VaultId;
 use vouchsafe_protocol::introduction::SignedVault;
+use vouchsafe_protocol::lease::Lease;
 use vouchsafe_protocol::link::StreamId;
-use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, RequestRef};
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, PolicyRule, RequestRef};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::{AgentFrame, Outcome, Reply, Response, vault_frame};
 use zeroize::Zeroizing;
 
 use crate::boot::PlatformName;
 use crate::challenge::{Consumed, OpenedChallenge};
-use crate::change::{Change, MarkKind};
+use crate::change::{Change, Identity, MarkKind};
 use crate::introduce::{Introducer, Shared};
-use crate::kv::Watches;
 use crate::journal::{Cut, Durable, Journal, Pending, PendingBody, ReceiptSlot};
+use crate::kv::Watches;
 use crate::ports::{self, Ports};
+use crate::revocation::REVOKED;
 use crate::session::{Session, SessionId};
+use crate::standing::Chores;
 use crate::state::{Inconsistent, State};
 
 /// Two boots of one TPM's key are alive.
@@ -43,6 +46,7 @@ pub struct Core {
     pub(crate) platform: PlatformName,
     pub(crate) measurement: String,
     tls_key: P256Key,
+    pub(crate) chores: Chores,
     /// The latest time seen; time never goes back inside (H6).
     clock: u64,
     /// The epoch's end is recorded: nothing may come after it.
@@ -98,7 +102,7 @@ struct Unanswered {
 impl Unanswered {
     fn answer(self, outcome: Outcome) -> Pending {
         let Self { need, number, link } = self;
-        Pending::new(need, PendingBody::Session { number, link, outcome, receipt: None })
+        Pending::new(need, PendingBody::Session { number, link, outcome, receipt: None, lease: None })
     }
 }
 
@@ -152,6 +156,7 @@ impl Core {
             platform: parts.platform,
             measurement: parts.measurement,
             tls_key: parts.tls_key,
+            chores: Chores::for_all(),
             clock: parts.clock,
             ended: false,
         }
@@ -233,7 +238,11 @@ impl Core {
             return Err(RefusalCode::Busy.into());
         }
         let digest = sha256(&[certificate]);
-        let identity = self.state.identities.get(&digest).ok_or(RefusalCode::Identity)?.clone();
+        let known = self.state.identities.of_certificate(&digest).ok_or(RefusalCode::Identity)?;
+        if self.state.revocations.end_identity(known) {
+            return Err(Refusal { code: RefusalCode::Identity, rule: Some(REVOKED.to_owned()) });
+        }
+        let identity = known.clone();
         // An identity does not outlive the boot that it was issued for (T11).
         if identity.clock.is_some_and(|clock| self.state.clocks.was_left_behind(&clock)) {
             return Err(Refusal { code: RefusalCode::Identity, rule: Some(OLDER_BOOT.to_owned()) });
@@ -333,6 +342,11 @@ impl Core {
         self.sessions.get(&id).map(|session| (session.identity.number, session.key()))
     }
 
+    /// The identity that a session rests on.
+    pub(crate) fn newest_of(&self, id: SessionId) -> Option<&Identity> {
+        self.state.identities.get(self.sessions.get(&id)?.newest())
+    }
+
     /// The attestation key of the TPM behind a session, if a later boot of it was seen than the session's.
     pub(crate) fn left_behind(&self, id: SessionId) -> Option<[u8; 32]> {
         let clock = self.sessions.get(&id)?.identity.clock?;
@@ -360,6 +374,11 @@ impl Core {
         self.sessions.get_mut(&id).ok_or_else(|| silent(RefusalCode::Identity))
     }
 
+    /// Sessions of the same key and role rest on this identity from now on.
+    pub(crate) fn renew_sessions(&mut self, identity: &Identity) {
+        self.sessions.values_mut().for_each(|session| session.renew(identity));
+    }
+
     pub(crate) fn advance_clock(&mut self, now: u64) -> u64 {
         self.clock = self.clock.max(now);
         self.clock
@@ -380,7 +399,8 @@ impl Core {
         ports: &mut dyn Ports,
     ) -> Result<AuditEntry, RefusalCode> {
         let blind = ports::array(ports).map_err(|_| RefusalCode::Busy)?;
-        Ok(AuditEntry { blind, at_secs, actor, request, action, decision })
+        let (rule, lease) = (PolicyRule::None, None);
+        Ok(AuditEntry { blind, at_secs, actor, request, action, decision, rule, lease })
     }
 
     pub(crate) fn log_access(&mut self, entry: &AuditEntry, receipt: Option<ReceiptSlot>) -> Durable {
@@ -400,8 +420,8 @@ impl Core {
         }
         let action = Action::Revoke { identities: identities.clone(), rule: rule.to_owned() };
         let entry = self.entry((Actor::Vault, None, action, Decision::Allowed), now, ports)?;
-        self.sessions.retain(|_, session| !identities.contains(&session.identity.number));
-        self.commit(&entry, &Change::Revoke { identities }, None, now);
+        self.sessions.retain(|_, session| !identities.contains(&session.newest()));
+        self.commit(&entry, &Change::Revoke { identities }, None);
         Ok(())
     }
 
@@ -412,14 +432,13 @@ impl Core {
         entry: &AuditEntry,
         change: &Change,
         receipt: Option<ReceiptSlot>,
-        now: u64,
     ) -> Durable {
         let need = self.journal.change(entry, change, receipt);
         #[expect(clippy::expect_used, reason = "a broken invariant inside the core stops the enclave")]
         self.state.apply(change).expect("a planned change fits the state");
         self.watches.follow(change);
-        if matches!(change, Change::Identity(_)) {
-            self.state.forget_ended(now);
+        if matches!(change, Change::Roles(_)) {
+            self.chores = Chores::for_all();
         }
         need
     }
@@ -442,9 +461,9 @@ impl Asked {
         Handled::Streams(PendingStreams { reply: self.unanswered(need) })
     }
 
-    pub fn answer(self, need: Durable, outcome: Outcome) -> Pending {
+    pub fn answer(self, need: Durable, outcome: Outcome, lease: Option<Lease>) -> Pending {
         let Self { place: RequestRef { number, .. }, link, receipt } = self;
-        Pending::new(need, PendingBody::Session { number, link, outcome, receipt })
+        Pending::new(need, PendingBody::Session { number, link, outcome, receipt, lease })
     }
 
     fn unanswered(self, need: Durable) -> Unanswered {
@@ -475,6 +494,8 @@ pub(crate) fn record_mark(
         request: None,
         action,
         decision: Decision::Allowed,
+        rule: PolicyRule::None,
+        lease: None,
     };
     let change = Change::Mark { mark, kind };
     state.apply(&change)?;
@@ -489,7 +510,7 @@ fn silent(code: RefusalCode) -> SessionEnd {
 
 /// Ends a session with the refusal of its last request.
 fn last_words(code: RefusalCode, number: u64, link: &[u8; 32]) -> SessionEnd {
-    let response = Response { outcome: Outcome::Refused(code.into()), receipt: None };
+    let response = Response { outcome: Outcome::Refused(code.into()), receipt: None, lease: None };
     let encoded = vouchsafe_protocol::codec::encode(&response).ok();
     let last_words = encoded.map(|response| Zeroizing::new(vault_frame(number, link, &response)));
     SessionEnd { refusal: code.into(), last_words }

@@ -60,7 +60,7 @@ impl Plan {
 }
 
 /// What `request` needs and what the log calls it.
-fn need(request: &DeriveRequest) -> Need<'_, DeriveOperation> {
+pub(crate) fn need(request: &DeriveRequest) -> Need<'_, DeriveOperation> {
     use DeriveOperation as Op;
     let below = matches!(request, DeriveRequest::List { .. });
     let (operation, capability, path) = match request {
@@ -92,7 +92,6 @@ impl Core {
         now: u64,
         ports: &mut dyn Ports,
     ) -> Result<Decided, RefusalCode> {
-        self.allows(subject, &need(&request))?;
         let mut action = named(&request);
         let role = match subject {
             IdentitySubject::Agent { role, .. } => Some(role),
@@ -135,8 +134,7 @@ impl Derive {
                     return Err(RefusalCode::NotFound);
                 }
                 let vault = &vault.to_bytes();
-                let purpose =
-                    Purpose { vault, role: role.as_str(), label: label.as_str(), version, len };
+                let purpose = Purpose { vault, role: role.as_str(), label: label.as_str(), version, len };
                 self.key(&purpose, ports)
             }
             DeriveRequest::List { prefix, after } => {
@@ -173,12 +171,7 @@ impl Derive {
         Ok(Plan { change: Some(change), ..Plan::look(derive(&seed), Some(purpose.version)) })
     }
 
-    fn touch(
-        &self,
-        label: Path,
-        metadata: LabelMetadata,
-        reply: DeriveReply,
-    ) -> Result<Plan, RefusalCode> {
+    fn touch(&self, label: Path, metadata: LabelMetadata, reply: DeriveReply) -> Result<Plan, RefusalCode> {
         if !self.labels.contains_key(label.as_str()) && self.labels.len() >= DERIVE_LABELS {
             return Err(RefusalCode::TooLarge);
         }

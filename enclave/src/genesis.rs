@@ -10,7 +10,7 @@ use vouchsafe_protocol::id::VaultId;
 use vouchsafe_protocol::introduction::{InitRequest, VERSION};
 use vouchsafe_protocol::kv::SecretValue;
 use vouchsafe_protocol::limits::OPERATORS;
-use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision};
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, PolicyRule};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 
 use crate::authority::Authority;
@@ -114,6 +114,8 @@ impl Genesis {
             request: None,
             action: Action::Init,
             decision: Decision::Allowed,
+            rule: PolicyRule::None,
+            lease: None,
         };
         journal.change(&entry, &init, None);
         let audit_key = keys::audit_key(&self.root);

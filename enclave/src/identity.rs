@@ -90,7 +90,7 @@ impl Core {
         // replay costs nothing; and before the clock is looked at, so that a proof ends identities once only.
         self.consume(&verified.challenge, now)?;
         let clock = self.check_clock(verified, now, ports)?;
-        let number = self.state().next_identity;
+        let number = self.state().identities.next();
         let leaf = Leaf {
             serial: number,
             spiffe_path: &terms.spiffe_path,
@@ -108,13 +108,16 @@ impl Core {
             certificate: sha256(&[&certificate]),
             key: verified.key.spki().to_vec(),
             subject: terms.subject,
+            at_secs: now,
             not_after_secs: terms.not_after_secs,
             evidence_until_secs: terms.evidence_until_secs,
             clock,
         };
+        // Whoever has shown new evidence for the same key and role goes on in the sessions that are open.
+        self.renew_sessions(&identity);
         let change = Change::Identity(Box::new(Admission { identity, seen }));
         let slot = ReceiptSlot::default();
-        let need = self.commit(&entry, &change, Some(slot.clone()), now);
+        let need = self.commit(&entry, &change, Some(slot.clone()));
         let grant = Grant {
             certificate,
             authority: self.state().authority.certificate().to_vec(),
@@ -140,7 +143,7 @@ impl Core {
         let Err(error) = self.state().clocks.check(&clock) else { return Ok(Some(clock)) };
         let (state, identities) = (self.state(), self.state().identities_of_tpm(&clock.key));
         let of_newer_boot =
-            state.identities.values().filter_map(|identity| identity.clock).any(|of_identity| {
+            state.identities.iter().filter_map(|identity| identity.clock).any(|of_identity| {
                 of_identity.key == clock.key && !state.clocks.was_left_behind(&of_identity)
             });
         let rule = match error {
@@ -165,7 +168,7 @@ impl Core {
         Ok(Some(SeenEvidence {
             role: role.clone(),
             role_digest: role_digest(rules),
-            identity: self.state().next_identity,
+            identity: self.state().identities.next(),
             spiffe_id: format!("spiffe://{domain}{}", terms.spiffe_path),
             at_unix_secs: now,
             not_after_unix_secs: terms.not_after_secs,
@@ -201,10 +204,17 @@ impl Core {
                     spiffe_path: role.spiffe_path.clone(),
                     actor: Actor::Agent {
                         role: name.clone(),
-                        identity: self.state().next_identity,
+                        identity: self.state().identities.next(),
                         evidence,
+                        platform: seen::kind(appraisal),
                     },
-                    subject: IdentitySubject::Agent { role: name.clone(), evidence, platform },
+                    subject: IdentitySubject::Agent {
+                        role: name.clone(),
+                        evidence,
+                        platform,
+                        measurement: seen::measurement(appraisal),
+                        kind: seen::kind(appraisal),
+                    },
                     evidence,
                     not_after_secs: now.saturating_add(u64::from(role.identity_ttl_secs)),
                     evidence_until_secs: now.saturating_add(u64::from(role.evidence_max_age_secs)),

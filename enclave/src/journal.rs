@@ -16,6 +16,7 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::VaultId;
 use vouchsafe_protocol::introduction::{Grant, IntroductionReply};
 use vouchsafe_protocol::kv::KvNotice;
+use vouchsafe_protocol::lease::Lease;
 use vouchsafe_protocol::limits::JOURNAL_FRAME_LEN;
 use vouchsafe_protocol::link::{Append, StorageFailure, StorageReply, StreamId};
 use vouchsafe_protocol::log::{AuditEntry, Receipt};
@@ -116,7 +117,7 @@ pub(crate) enum PendingBody {
     /// What a session that watches is told.
     Notice(KvNotice),
     /// An answer inside a session, with a receipt if one was asked for.
-    Session { number: u64, link: Hash, outcome: Outcome, receipt: Option<ReceiptSlot> },
+    Session { number: u64, link: Hash, outcome: Outcome, receipt: Option<ReceiptSlot>, lease: Option<Lease> },
 }
 
 impl Pending {
@@ -151,10 +152,10 @@ impl Pending {
             }
             PendingBody::Introduction(reply) => codec::encode(&*reply).unwrap_or_default(),
             PendingBody::Notice(notice) => notice_frame(&codec::encode(&notice).unwrap_or_default()),
-            PendingBody::Session { number, link, outcome, receipt } => {
+            PendingBody::Session { number, link, outcome, receipt, lease } => {
                 let receipt = receipt.and_then(|slot| slot.get().cloned());
                 let response =
-                    Zeroizing::new(codec::encode(&Response { outcome, receipt }).unwrap_or_default());
+                    Zeroizing::new(codec::encode(&Response { outcome, receipt, lease }).unwrap_or_default());
                 vault_frame(number, &link, &response)
             }
         }))

@@ -2,8 +2,8 @@
 
 use vouchsafe_protocol::kv::{KvRequest, KvScope};
 use vouchsafe_protocol::log::KvOperation;
-use vouchsafe_protocol::path::{NoAttributes, Path, Pattern};
-use vouchsafe_protocol::policy::{Capability, Role};
+use vouchsafe_protocol::path::Path;
+use vouchsafe_protocol::policy::Capability;
 
 /// The one place where the kv engine's paths are anchored: every secret lives below it.
 pub(crate) const KV_MOUNT: &str = "kv";
@@ -57,7 +57,13 @@ impl<'a> Need<'a> {
     }
 }
 
-impl<O> Need<'_, O> {
+impl<'a, O> Need<'a, O> {
+    /// The same, whatever the engine calls it.
+    pub fn erased(self) -> Need<'a, ()> {
+        let Self { operation: _, mount, capability, path, below } = self;
+        Need { operation: (), mount, capability, path, below }
+    }
+
     /// Whether the path is one of the engine's: the mount itself can only be listed.
     pub fn in_mount(&self) -> bool {
         let rest = self.path.as_str().strip_prefix(self.mount);
@@ -65,33 +71,9 @@ impl<O> Need<'_, O> {
     }
 }
 
-/// A role's grants, their patterns parsed once.
-pub(crate) struct Grants(Vec<(Pattern, Vec<Capability>)>);
-
-impl Grants {
-    /// Compiles. A pattern that does not parse grants nothing; validation refused it before.
-    pub fn of(role: &Role) -> Self {
-        let grants = role.allow.iter();
-        Self(grants.filter_map(|allow| Some((allow.path.parse().ok()?, allow.can.clone()))).collect())
-    }
-
-    /// Whether some grant covers the need.
-    pub fn allow<O>(&self, need: &Need<'_, O>) -> bool {
-        self.0.iter().any(|(pattern, can)| {
-            let covered =
-                if need.below {
-                    pattern.covers_below(need.path, &NoAttributes)
-                } else {
-                    pattern.matches(need.path, &NoAttributes)
-                } == Ok(true);
-            covered && can.contains(&need.capability)
-        })
-    }
-}
-
 /// What operators may do: write and manage secrets and keys, and neither read nor use one. Values go to attested agents.
-pub(crate) fn operators_may<O>(need: &Need<'_, O>) -> bool {
-    match need.capability {
+pub(crate) fn operators_may(capability: Capability) -> bool {
+    match capability {
         Capability::Delete
         | Capability::Destroy
         | Capability::List

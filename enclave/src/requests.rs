@@ -7,19 +7,22 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::AnchorName;
 use vouchsafe_protocol::kv::{KvRequest, KvSelect, SecretValue};
 use vouchsafe_protocol::limits::{KV_VERSIONS, RESULT_NONCE_LEN, ROLES, SESSION_FRAME_LEN};
-use vouchsafe_protocol::log::{Action, Actor, Decision};
+use vouchsafe_protocol::log::{Action, Actor, Decision, PolicyRule};
 use vouchsafe_protocol::path::Path;
-use vouchsafe_protocol::policy::{Accept, Role};
+use vouchsafe_protocol::policy::{Accept, LeaseTerms, Role};
 use vouchsafe_protocol::policy_check::check_role;
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::{Outcome, Reply, Request, Status};
 
 use crate::change::{Change, IdentitySubject};
 use crate::collateral::imported;
-use crate::core::{Asked, Core, Handled, TWO_BOOTS};
+use crate::core::{Asked, Core, Handled};
+use crate::grants::{Asking, Ruling};
 use crate::identity::role_digest;
 use crate::journal::Durable;
 use crate::kv::Plan;
+use crate::lease::NewLease;
+use crate::leasing::{self, handed_out, named_lease};
 use crate::policy::{Need, operators_may};
 use crate::ports::Ports;
 use crate::session::SessionId;
@@ -30,6 +33,43 @@ pub(crate) struct Decided {
     pub action: Action,
     pub change: Option<Change>,
     pub reply: Reply,
+}
+
+/// A request that policy allows, decided on.
+struct Allowed {
+    decided: Decided,
+    special: Special,
+    rule: PolicyRule,
+    lease: Option<NewLease>,
+}
+
+/// A request that is refused.
+struct Refused {
+    action: Action,
+    refusal: Refusal,
+    /// The rule that refused it, or that would have allowed it.
+    rule: PolicyRule,
+}
+
+/// What policy allows.
+#[derive(Clone, Copy)]
+pub(crate) struct Ruled {
+    pub rule: PolicyRule,
+    pub lease: LeaseTerms,
+}
+
+impl Default for Ruled {
+    /// What no rule is asked for.
+    fn default() -> Self {
+        Self { rule: PolicyRule::None, lease: LeaseTerms::None }
+    }
+}
+
+/// What policy refuses.
+#[derive(Clone, Copy)]
+pub(crate) struct Unruled {
+    pub code: RefusalCode,
+    pub rule: PolicyRule,
 }
 
 impl Decided {
@@ -55,25 +95,67 @@ impl Core {
         let request = match codec::decode::<Request>(body, SESSION_FRAME_LEN) {
             Ok(request) => request,
             Err(_) => {
-                let refused = (Action::Look, RefusalCode::Malformed.into());
+                let refusal = RefusalCode::Malformed.into();
+                let refused = Refused { action: Action::Look, refusal, rule: PolicyRule::None };
                 return self.refuse(asked, actor, refused, now, ports);
             }
         };
         let action = named(&request);
-        // A session of a boot after which a later one was seen: two of one TPM are alive, or were (T11).
-        if let Some(key) = self.left_behind(id) {
-            let identities = self.state().identities_of_tpm(&key);
-            let refusal = match self.revoke(identities, TWO_BOOTS, now, ports) {
-                Ok(()) => Refusal { code: RefusalCode::Identity, rule: Some(TWO_BOOTS.to_owned()) },
-                Err(code) => code.into(),
-            };
-            return self.refuse(asked, actor, (action, refusal), now, ports);
+        if let Err(refusal) = self.check_standing(id, now, ports) {
+            return self.refuse(
+                asked,
+                actor,
+                Refused { action, refusal, rule: PolicyRule::None },
+                now,
+                ports,
+            );
         }
+        let newest = self.newest_of(id).map_or(0, |identity| identity.number);
+        let Ruled { rule, lease } = match needed(&request).map(|need| self.rule(newest, &need, now)) {
+            None => Ruled::default(),
+            Some(Ok(ruled)) => ruled,
+            Some(Err(Unruled { code, rule })) => {
+                return self.refuse(asked, actor, Refused { action, refusal: code.into(), rule }, now, ports);
+            }
+        };
+        let lease = handed_out(&request).map(|path| (path.clone(), lease));
         let special = Special::of(id, &request);
-        match self.decide(id, &subject, request, now, ports) {
-            Ok(decided) => self.carry_out(asked, actor, (decided, special), now, ports),
-            Err(refusal) => self.refuse(asked, actor, (action, refusal), now, ports),
+        let decided = self.decide(id, &subject, request, now, ports).and_then(|decided| {
+            let lease = match lease {
+                Some((path, terms)) => self.lease(id, &path, terms, now)?,
+                None => None,
+            };
+            Ok((decided, lease))
+        });
+        match decided {
+            Ok((decided, lease)) => {
+                self.carry_out(asked, actor, Allowed { decided, special, rule, lease }, now, ports)
+            }
+            Err(refusal) => self.refuse(asked, actor, Refused { action, refusal, rule }, now, ports),
         }
+    }
+
+    /// What policy says of it, now; the one place where it is asked.
+    ///
+    /// # Errors
+    /// [`Unruled`]: [`RefusalCode::Denied`], or [`RefusalCode::Path`] for a path that is not the engine's.
+    pub(crate) fn rule(&self, identity: u64, need: &Need<'_, ()>, now: u64) -> Result<Ruled, Unruled> {
+        let denied = |rule| Unruled { code: RefusalCode::Denied, rule };
+        let state = self.state();
+        let identity = state.identities.get(identity).ok_or_else(|| denied(PolicyRule::None))?;
+        let ruled = match &identity.subject {
+            IdentitySubject::Agent { role, .. } => {
+                let role = state.roles.get(role).ok_or_else(|| denied(PolicyRule::None))?;
+                let asking = Asking { identity, now };
+                match role.grants.ruling(need.capability, need.path, need.below, asking) {
+                    Ruling::Allowed { rule, lease } => Ruled { rule, lease },
+                    Ruling::Denied(rule) => return Err(denied(rule)),
+                }
+            }
+            IdentitySubject::Operator(_) if operators_may(need.capability) => Ruled::default(),
+            IdentitySubject::Operator(_) => return Err(denied(PolicyRule::None)),
+        };
+        if need.in_mount() { Ok(ruled) } else { Err(Unruled { code: RefusalCode::Path, rule: ruled.rule }) }
     }
 
     /// Decides without changing anything.
@@ -95,8 +177,9 @@ impl Core {
                 Ok(Decided::look(Reply::Checkpoint { note, proof })?)
             }
             (_, Request::Derive(request)) => Ok(self.decide_derive(subject, request, now, ports)?),
-            (_, Request::Kv(request)) => Ok(self.decide_kv(id, subject, request, now, ports)?),
-            (_, Request::Transit(request)) => Ok(self.decide_transit(subject, request, now, ports)?),
+            (_, Request::Lease(request)) => Ok(self.decide_lease(id, subject, request, now)?),
+            (_, Request::Kv(request)) => Ok(self.decide_kv(id, request, now, ports)?),
+            (_, Request::Transit(request)) => Ok(self.decide_transit(request, now, ports)?),
             (IdentitySubject::Agent { .. }, _) => Err(RefusalCode::Denied.into()),
             (IdentitySubject::Operator(_), request) => self.decide_operator(request, now),
         }
@@ -105,38 +188,17 @@ impl Core {
     fn decide_kv(
         &self,
         id: SessionId,
-        subject: &IdentitySubject,
         request: KvRequest,
         now: u64,
         ports: &mut dyn Ports,
     ) -> Result<Decided, RefusalCode> {
         let need = Need::of(&request);
-        self.allows(subject, &need)?;
         if let KvRequest::Watch { path, .. } = &request {
             self.check_watch(id, path)?;
         }
         let (operation, path) = (need.operation, need.path.to_string());
         let Plan { reply, change, versions } = self.state().kv.plan(request, now, ports)?;
         Ok(Decided { action: Action::Kv { operation, path, versions }, change, reply: Reply::Kv(reply) })
-    }
-
-    /// Whether policy allows this, now, and the path is one of the engine's.
-    pub(crate) fn allows<O>(
-        &self,
-        subject: &IdentitySubject,
-        need: &Need<'_, O>,
-    ) -> Result<(), RefusalCode> {
-        let allowed = match subject {
-            IdentitySubject::Agent { role, .. } => {
-                self.state().roles.get(role).is_some_and(|role| role.grants.allow(need))
-            }
-            IdentitySubject::Operator(_) => operators_may(need),
-        };
-        match allowed {
-            false => Err(RefusalCode::Denied),
-            true if need.in_mount() => Ok(()),
-            true => Err(RefusalCode::Path),
-        }
     }
 
     fn decide_operator(&self, request: Request, now: u64) -> Result<Decided, Refusal> {
@@ -171,9 +233,11 @@ impl Core {
             Request::Seal => Ok(Decided { action: Action::Seal, change: None, reply: Reply::Done }),
             Request::Status => Ok(Decided::look(Reply::Status(self.status()))?),
             Request::AttestationResult { .. } => Err(RefusalCode::Denied.into()),
-            Request::Checkpoint { .. } | Request::Derive(_) | Request::Kv(_) | Request::Transit(_) => {
-                Err(RefusalCode::Malformed.into())
-            }
+            Request::Checkpoint { .. }
+            | Request::Derive(_)
+            | Request::Kv(_)
+            | Request::Lease(_)
+            | Request::Transit(_) => Err(RefusalCode::Malformed.into()),
         }
     }
 
@@ -217,52 +281,58 @@ impl Core {
         &mut self,
         asked: Asked,
         actor: Actor,
-        (decided, special): (Decided, Special),
+        allowed: Allowed,
         now: u64,
         ports: &mut dyn Ports,
     ) -> Handled {
-        let Decided { action, change, reply } = decided;
-        let entry = match self.entry((actor, Some(asked.place), action, Decision::Allowed), now, ports) {
+        let Allowed { decided: Decided { action, change, reply }, special, rule, lease } = allowed;
+        let mut entry = match self.entry((actor, Some(asked.place), action, Decision::Allowed), now, ports) {
             Ok(entry) => entry,
             Err(code) => {
-                return Handled::Reply(asked.answer(self.durable_now(), Outcome::Refused(code.into())));
+                return Handled::Reply(asked.answer(self.durable_now(), Outcome::Refused(code.into()), None));
             }
         };
+        let told = lease.as_ref().map(|new| new.lease);
+        (entry.rule, entry.lease) = (rule, told.map(|lease| lease.number).or(named_lease(&change)));
+        let change = match (lease, change) {
+            (Some(lease), with) => Some(Change::Lease { lease, with: with.map(Box::new) }),
+            (None, change) => change,
+        };
         let need: Durable = match &change {
-            Some(change) => self.commit(&entry, change, asked.receipt.clone(), now),
+            Some(change) => self.commit(&entry, change, asked.receipt.clone()),
             None => self.log_access(&entry, asked.receipt.clone()),
         };
         match special {
-            Special::Fetch { stream, from } => asked.fetch(need, stream, from),
-            Special::None => Handled::Reply(asked.answer(need, Outcome::Done(reply))),
-            Special::Seal => Handled::Seal(asked.answer(need, Outcome::Done(reply))),
-            Special::Streams => asked.streams(need),
-            Special::Unwatch { id, path } => {
-                self.watches.unwatch(id, &path);
-                Handled::Reply(asked.answer(need, Outcome::Done(reply)))
-            }
+            Special::Fetch { stream, from } => return asked.fetch(need, stream, from),
+            Special::None => {}
+            Special::Seal => return Handled::Seal(asked.answer(need, Outcome::Done(reply), told)),
+            Special::Streams => return asked.streams(need),
+            Special::Unwatch { id, path } => self.watches.unwatch(id, &path),
             Special::Watch { id, path, after } => {
                 let current = self.state().kv.current(&path);
                 self.watches.watch(id, path, (current > after).then_some(current));
-                Handled::Reply(asked.answer(need, Outcome::Done(reply)))
             }
         }
+        Handled::Reply(asked.answer(need, Outcome::Done(reply), told))
     }
 
     fn refuse(
         &mut self,
         asked: Asked,
         actor: Actor,
-        (action, refusal): (Action, Refusal),
+        Refused { action, refusal, rule }: Refused,
         now: u64,
         ports: &mut dyn Ports,
     ) -> Handled {
         let what = (actor, Some(asked.place), action, Decision::Refused(refusal.code));
         let need = match self.entry(what, now, ports) {
-            Ok(entry) => self.log_access(&entry, asked.receipt.clone()),
+            Ok(mut entry) => {
+                entry.rule = rule;
+                self.log_access(&entry, asked.receipt.clone())
+            }
             Err(_) => self.durable_now(),
         };
-        Handled::Reply(asked.answer(need, Outcome::Refused(refusal)))
+        Handled::Reply(asked.answer(need, Outcome::Refused(refusal), None))
     }
 
     fn status(&self) -> Status {
@@ -326,12 +396,37 @@ impl Special {
             | Request::EvidenceList { .. }
             | Request::ForgetTpm { .. }
             | Request::Kv(_)
+            | Request::Lease(_)
             | Request::RoleApply(_)
             | Request::RoleList
             | Request::RoleShow(_)
             | Request::Status
             | Request::Transit(_) => Self::None,
         }
+    }
+}
+
+/// What a request to an engine needs; others have rules of their own.
+fn needed(request: &Request) -> Option<Need<'_, ()>> {
+    match request {
+        Request::Derive(request) => Some(derive::need(request).erased()),
+        Request::Kv(request) => Some(Need::of(request).erased()),
+        Request::Transit(request) => transit::need(request).map(Need::erased),
+        Request::AttestationResult { .. }
+        | Request::AuditKey
+        | Request::AuditFrames { .. }
+        | Request::AuditStreams
+        | Request::Checkpoint { .. }
+        | Request::CollateralImport(_)
+        | Request::CollateralList { .. }
+        | Request::EvidenceList { .. }
+        | Request::ForgetTpm { .. }
+        | Request::Lease(_)
+        | Request::RoleApply(_)
+        | Request::RoleList
+        | Request::RoleShow(_)
+        | Request::Seal
+        | Request::Status => None,
     }
 }
 
@@ -376,6 +471,7 @@ fn named(request: &Request) -> Action {
             let versions = named_versions(kv).iter().copied().take(KV_VERSIONS).collect();
             Action::Kv { operation: need.operation, path: need.path.to_string(), versions }
         }
+        Request::Lease(request) => leasing::named(request),
         Request::RoleApply(roles) => applied(roles),
         Request::Seal => Action::Seal,
         Request::Transit(request) => transit::named(request),

@@ -221,8 +221,6 @@ impl Restored {
             position: reader.position(),
             tree,
         });
-        let mut state = self.state;
-        state.forget_ended(now);
-        Unattested::begin(state, journal, keys::audit_key(&root), platform, now, ports)
+        Unattested::begin(self.state, journal, keys::audit_key(&root), platform, now, ports)
     }
 }

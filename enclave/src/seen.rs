@@ -10,10 +10,11 @@ use vouchsafe_attestation::azure::HclReport;
 use vouchsafe_attestation::snp::rules::Warning;
 use vouchsafe_attestation::tpm::attest::ClockInfo;
 use vouchsafe_attestation::{ResidentAk, ShownBy};
+use vouchsafe_crypto::digest::sha256;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, Logs, PcrValue};
 use vouchsafe_protocol::limits::{SEEN_LEN, SEEN_PAGE, SEEN_TOTAL_LEN};
-use vouchsafe_protocol::policy::CspName;
+use vouchsafe_protocol::policy::{CspName, PlatformKind};
 use vouchsafe_protocol::seen::{
     AkShownBy, SeenClock, SeenEvidence, SeenFacts, SeenPage, SeenQuote, SeenReport, SeenTpm, SeenVtpm,
 };
@@ -187,5 +188,27 @@ pub(crate) fn platform(id: &PlatformId) -> Vec<u8> {
         PlatformId::Ak(digest) | PlatformId::Ek(digest) => digest.to_vec(),
         PlatformId::PinnedAk(name) => name.to_vec(),
         PlatformId::Chip(chip) => chip.0.to_vec(),
+    }
+}
+
+/// The kind of platform that was accepted.
+pub(crate) fn kind(appraisal: &Appraisal) -> PlatformKind {
+    match &appraisal.claims {
+        Claims::Snp(_) => PlatformKind::Snp,
+        Claims::SnpVtpm(_) => PlatformKind::SnpVtpm,
+        Claims::Tpm(_) => PlatformKind::Tpm,
+    }
+}
+
+/// What was measured: the launch digest, or the digest of the quoted PCRs as the quote has it (SHA-256 over the values in
+/// the order of indices; TPM 2.0 Part 3, TPM2_Quote).
+pub(crate) fn measurement(appraisal: &Appraisal) -> Vec<u8> {
+    match &appraisal.claims {
+        Claims::Snp(claims) => claims.measurement.0.to_vec(),
+        Claims::SnpVtpm(claims) => claims.snp.measurement.0.to_vec(),
+        Claims::Tpm(claims) => {
+            let values: Vec<&[u8]> = claims.pcrs.iter().map(|pcr| pcr.value.as_slice()).collect();
+            sha256(&values).to_vec()
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The state of a vault, and the one way to change it: applying a [`Change`], live and at a restart alike.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vouchsafe_attestation::Collateral;
@@ -19,8 +19,11 @@ use crate::authority::Authority;
 use crate::change::{Admission, Change, Identity, MarkKind};
 use crate::clocks::Clocks;
 use crate::derive::Derive;
+use crate::grants::Grants;
+use crate::identities::Identities;
 use crate::kv::Kv;
-use crate::policy::Grants;
+use crate::lease::Leases;
+use crate::revocation::Revocations;
 use crate::seen::Seen;
 use crate::transit::Transit;
 
@@ -41,9 +44,11 @@ pub(crate) struct State {
     pub mark: u64,
     pub last_mark: MarkKind,
     pub roles: Arc<Roles>,
-    /// By the SHA-256 of the certificate.
-    pub identities: HashMap<[u8; 32], Identity>,
-    pub next_identity: u64,
+    pub identities: Identities,
+    pub leases: Leases,
+    pub revocations: Revocations,
+    /// Changes of roles since the start.
+    pub policy_revision: u64,
     /// What the evidence of live identities showed.
     pub seen: Seen,
     /// What TPMs showed of their clocks.
@@ -94,8 +99,10 @@ impl State {
             mark: 0,
             last_mark: MarkKind::End,
             roles: Arc::default(),
-            identities: HashMap::new(),
-            next_identity: 1,
+            identities: Identities::default(),
+            leases: Leases::default(),
+            revocations: Revocations::default(),
+            policy_revision: 0,
             seen: Seen::default(),
             clocks: Clocks::default(),
             collateral: Arc::default(),
@@ -135,9 +142,25 @@ impl State {
                 self.collateral = Arc::new(collateral);
             }
             Change::Revoke { identities } => {
-                self.identities.retain(|_, identity| !identities.contains(&identity.number));
-                identities.iter().for_each(|number| self.seen.remove(*number));
+                for number in identities {
+                    self.identities.remove(*number);
+                    self.seen.remove(*number);
+                    self.revocations.left |= self.leases.rest_on(*number);
+                }
             }
+            Change::Lease { lease, with } => {
+                if lease.lease.number != self.leases.next() {
+                    return Err(Inconsistent);
+                }
+                self.leases.insert(lease);
+                if let Some(change) = with {
+                    self.apply(change)?;
+                }
+            }
+            Change::LeaseRenewed(renewed) => self.leases.renew(renewed),
+            Change::LeasesEnded { last } => self.leases.remove_ended(*last),
+            Change::Decision(decision) => self.revocations.add(decision.clone()),
+            Change::Sweep => self.sweep(),
             Change::ForgetTpm { key } => {
                 self.clocks.forget(key);
             }
@@ -147,8 +170,11 @@ impl State {
 
     fn apply_identity(&mut self, admission: &Admission) -> Result<(), Inconsistent> {
         let Admission { identity, seen } = admission;
-        self.next_identity = identity.number.checked_add(1).ok_or(Inconsistent)?;
-        self.identities.insert(identity.certificate, identity.clone());
+        if identity.number != self.identities.next() {
+            return Err(Inconsistent);
+        }
+        self.identities.forget_ended(identity.at_secs);
+        self.identities.insert(identity.clone());
         if let Some(clock) = identity.clock {
             self.clocks.remember(clock, identity.number);
         }
@@ -165,21 +191,13 @@ impl State {
         let mut all: Roles = kept.collect();
         all.extend(roles.iter().map(|role| (role.name.clone(), compiled(role))));
         self.roles = Arc::new(all);
-    }
-
-    /// Forgets identities whose certificates have ended: they can do nothing any more.
-    pub fn forget_ended(&mut self, now: u64) {
-        self.identities.retain(|_, identity| identity.not_after_secs > now);
-        self.seen.forget_ended(now);
+        self.policy_revision += 1;
     }
 
     /// Numbers of live identities that were issued for the TPM with this attestation key, ascending.
     pub fn identities_of_tpm(&self, key: &[u8; 32]) -> Vec<u64> {
         let of_key = |identity: &&Identity| identity.clock.is_some_and(|clock| clock.key == *key);
-        let mut numbers: Vec<u64> =
-            self.identities.values().filter(of_key).map(|identity| identity.number).collect();
-        numbers.sort_unstable();
-        numbers
+        self.identities.iter().filter(of_key).map(|identity| identity.number).collect()
     }
 
     /// What the platform's counter must show at this mark.
@@ -193,12 +211,9 @@ impl State {
         let mut part = |bytes: &[u8]| vouchsafe_crypto::digest::push_lv(&mut parts, bytes);
         part(&self.vault_id.to_bytes());
         part(&self.mark.to_be_bytes());
-        part(&self.next_identity.to_be_bytes());
-        let mut identities: Vec<_> = self.identities.values().collect();
-        identities.sort_by_key(|identity| identity.number);
-        for identity in identities {
-            part(&codec::encode(identity).unwrap_or_default());
-        }
+        self.identities.digest_into(&mut part);
+        self.leases.digest_into(&mut part);
+        self.revocations.digest_into(&mut part);
         self.seen.encoded().for_each(&mut part);
         for (number, clock) in self.clocks.iter() {
             part(&number.to_be_bytes());

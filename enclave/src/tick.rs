@@ -10,7 +10,11 @@ impl Core {
     /// When [`Core::tick`] has something to do, in seconds since 1970; `u64::MAX` if never.
     #[must_use]
     pub fn next_tick(&self) -> u64 {
-        self.state().kv.next_due().min(self.state().transit.next_due())
+        let state = self.state();
+        if self.has_ended() {
+            return u64::MAX;
+        }
+        state.kv.next_due().min(state.transit.next_due()).min(self.next_chore())
     }
 
     /// Does one bounded step of what is due. Call it again while [`Core::next_tick`] is not in the future.
@@ -23,6 +27,7 @@ impl Core {
             return Err(RefusalCode::Busy);
         }
         self.tick_kv(now, ports)?;
-        self.tick_transit(now, ports)
+        self.tick_transit(now, ports)?;
+        if self.next_chore() <= now { self.do_chore(now, ports) } else { Ok(()) }
     }
 }

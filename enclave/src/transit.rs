@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vouchsafe_protocol::limits::{RANDOM_LEN, TRANSIT_ITEMS, TRANSIT_KEYS};
 use vouchsafe_protocol::kv::SecretValue;
+use vouchsafe_protocol::limits::{RANDOM_LEN, TRANSIT_ITEMS, TRANSIT_KEYS};
 use vouchsafe_protocol::path::Path;
 use vouchsafe_protocol::policy::{Capability, Permission};
 use vouchsafe_protocol::refusal::RefusalCode;
@@ -20,8 +20,8 @@ mod requests;
 mod usage;
 
 pub(crate) use change::TransitChange;
-pub(crate) use requests::named;
 use key::Key;
+pub(crate) use requests::named;
 
 /// The one place where the transit engine's paths are anchored: every key lives below it.
 const TRANSIT_MOUNT: &str = "transit";
@@ -60,7 +60,7 @@ impl Plan {
 }
 
 /// What `request` needs and what the log calls it; any identity may have random bytes.
-fn need(request: &TransitRequest) -> Option<Need<'_, TransitOperation>> {
+pub(crate) fn need(request: &TransitRequest) -> Option<Need<'_, TransitOperation>> {
     use TransitOperation as Op;
     let below = matches!(request, TransitRequest::List { .. });
     let (operation, capability, path) = match request {
@@ -86,12 +86,7 @@ fn need(request: &TransitRequest) -> Option<Need<'_, TransitOperation>> {
 
 impl Transit {
     /// Decides on an authorised request without changing anything.
-    fn plan(
-        &self,
-        request: TransitRequest,
-        now: u64,
-        ports: &mut dyn Ports,
-    ) -> Result<Plan, RefusalCode> {
+    fn plan(&self, request: TransitRequest, now: u64, ports: &mut dyn Ports) -> Result<Plan, RefusalCode> {
         match request {
             TransitRequest::Configure { key, config } => {
                 let config = self.key(&key)?.configured(config)?;

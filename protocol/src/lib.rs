@@ -13,6 +13,7 @@ pub mod frame;
 pub mod id;
 pub mod introduction;
 pub mod kv;
+pub mod lease;
 pub mod limits;
 pub mod link;
 pub mod log;

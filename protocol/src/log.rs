@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::derive::DeriveOperation;
 use crate::id::{OperatorName, RoleName};
+use crate::lease::Selector;
 use crate::link::StreamId;
+use crate::policy::PlatformKind;
 use crate::refusal::RefusalCode;
 use crate::transit::TransitOperation;
 
@@ -26,6 +28,22 @@ pub struct AuditEntry {
     pub action: Action,
     /// Decision; a refusal changes nothing.
     pub decision: Decision,
+    /// By which rule of its role.
+    pub rule: PolicyRule,
+    /// The lease that was handed out, renewed or ended.
+    pub lease: Option<u64>,
+}
+
+/// The rule of a role that decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PolicyRule {
+    /// No rule was asked, or none matched.
+    #[default]
+    None,
+    /// This allow rule, from 1.
+    Allow(u16),
+    /// This deny rule, from 1.
+    Deny(u16),
 }
 
 /// A request's place in the signed chain of its session. With the chain's start and signature, which
@@ -54,6 +72,8 @@ pub enum Actor {
         identity: u64,
         /// SHA-256 of the evidence that the identity rests on.
         evidence: [u8; 32],
+        /// Kind of platform that the evidence is of.
+        platform: PlatformKind,
     },
     /// An operator.
     Operator(OperatorName),
@@ -161,6 +181,17 @@ pub enum Action {
         /// The version derived, made or named.
         version: Option<u32>,
     },
+    /// Leases were looked at.
+    LeaseList,
+    /// A lease was renewed.
+    LeaseRenew {
+        /// What it is for; empty if the caller holds no such lease.
+        path: String,
+    },
+    /// It was decided to end identities or leases.
+    LeaseRevoke(Selector),
+    /// The vault forgot leases and identities that had ended.
+    CleanUp,
 }
 
 /// Operations of the kv engine. The order of variants is the stored form: append only.

@@ -129,4 +129,10 @@ pub enum RefusalCode {
     /// The vault cannot do this for a reason that its documentation gives.
     #[error("not supported: the vault cannot make or rotate keys of this kind; import them")]
     NotSupported,
+    /// As many leases as the role allows, or the vault can hold.
+    #[error("too many leases are held; renew or revoke some, or let them end")]
+    Quota,
+    /// The lease cannot be renewed any more.
+    #[error("the lease has reached its end; ask for what it is for anew")]
+    LeaseEnd,
 }

@@ -17,6 +17,7 @@ use crate::collateral::{CollateralEntry, CollateralItem};
 use crate::derive::{DeriveReply, DeriveRequest};
 use crate::id::{RoleName, VaultId};
 use crate::kv::{KvReply, KvRequest};
+use crate::lease::{Lease, LeaseReply, LeaseRequest};
 use crate::link::StreamId;
 use crate::log::Receipt;
 use crate::policy::Role;
@@ -178,6 +179,8 @@ pub enum Request {
     },
     /// The kv engine.
     Kv(KvRequest),
+    /// Leases.
+    Lease(LeaseRequest),
     /// Replaces roles, all or none; operators only.
     RoleApply(Vec<Role>),
     /// Names of all roles; operators only.
@@ -225,6 +228,8 @@ pub enum Reply {
     Evidence(SeenPage),
     /// Of the kv engine.
     Kv(KvReply),
+    /// Of leases.
+    Lease(LeaseReply),
     /// One role.
     Role(Role),
     /// Names.
@@ -242,6 +247,8 @@ pub struct Response {
     pub outcome: Outcome,
     /// Proof that the log has it.
     pub receipt: Option<Receipt>,
+    /// For how long it is handed out, where the rule that allowed it says so.
+    pub lease: Option<Lease>,
 }
 
 /// What came of a request.

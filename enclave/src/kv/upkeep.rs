@@ -54,7 +54,7 @@ impl Core {
             let Due { operation, path, versions, change } = due;
             let action = Action::Kv { operation, path: path.to_string(), versions };
             let entry = self.entry((Actor::Vault, None, action, Decision::Allowed), now, ports)?;
-            self.commit(&entry, &Change::Kv(change), None, now);
+            self.commit(&entry, &Change::Kv(change), None);
         }
         Ok(())
     }

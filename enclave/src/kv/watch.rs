@@ -98,11 +98,11 @@ impl Core {
         }
         let news = self.watches.take_news(id);
         let session = self.session(id).ok().filter(|session| session.check_alive(now).is_ok())?;
-        let (subject, actor) = (session.identity.subject.clone(), session.actor());
+        let (identity, actor) = (session.newest(), session.actor());
         let mut versions = Vec::new();
         let mut need = self.durable_now();
         for (path, version) in news {
-            if self.allows(&subject, &Need::read(&path)).is_err() {
+            if self.rule(identity, &Need::read(&path).erased(), now).is_err() {
                 continue;
             }
             let action = Action::Kv {

@@ -17,6 +17,7 @@ fn agent() -> Agent {
         certificate: [1; 32],
         key: key.spki(),
         subject: IdentitySubject::Operator("op".parse().unwrap()),
+        at_secs: NOW,
         not_after_secs: NOW + 1_000,
         evidence_until_secs: NOW + 500,
         clock: None,

@@ -7,7 +7,7 @@ use vouchsafe_protocol::session::Reply;
 use vouchsafe_protocol::transit::{TransitOperation, TransitRequest};
 
 use super::{Plan, Transit, need};
-use crate::change::{Change, IdentitySubject};
+use crate::change::Change;
 use crate::core::Core;
 use crate::ports::Ports;
 use crate::requests::Decided;
@@ -54,14 +54,10 @@ impl Transit {
 impl Core {
     pub(crate) fn decide_transit(
         &self,
-        subject: &IdentitySubject,
         request: TransitRequest,
         now: u64,
         ports: &mut dyn Ports,
     ) -> Result<Decided, RefusalCode> {
-        if let Some(need) = need(&request) {
-            self.allows(subject, &need)?;
-        }
         let mut action = named(&request);
         let plan = self.state().transit.plan(request, now, ports)?;
         if let Action::Transit { versions, failed, .. } = &mut action {
@@ -89,7 +85,7 @@ impl Core {
             };
             let entry = self.entry((Actor::Vault, None, action, Decision::Allowed), now, ports)?;
             if let Some(change) = change {
-                self.commit(&entry, &Change::Transit(change), None, now);
+                self.commit(&entry, &Change::Transit(change), None);
             }
         }
         Ok(())

@@ -1,0 +1,142 @@
+//! Requests about leases: agents look at, renew and give back their own; operators look at all, and end what they decide.
+
+use vouchsafe_protocol::derive::DeriveRequest;
+use vouchsafe_protocol::kv::KvRequest;
+use vouchsafe_protocol::lease::{LeaseReply, LeaseRequest, Selector};
+use vouchsafe_protocol::log::Action;
+use vouchsafe_protocol::path::Path;
+use vouchsafe_protocol::policy::{Capability, LeaseTerms};
+use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
+use vouchsafe_protocol::session::{Reply, Request};
+use vouchsafe_protocol::transit::TransitRequest;
+
+use crate::change::{Change, Identity, IdentitySubject};
+use crate::core::Core;
+use crate::grants::{Asking, Ruling};
+use crate::lease::NewLease;
+use crate::requests::Decided;
+use crate::session::SessionId;
+
+/// What a lease can be for.
+const LEASED: [Capability; 4] =
+    [Capability::DataKey, Capability::Derive, Capability::Export, Capability::Read];
+
+/// What a request hands out, if it is something that can have a lease.
+pub(crate) fn handed_out(request: &Request) -> Option<&Path> {
+    match request {
+        Request::Derive(DeriveRequest::Key { label: path, .. })
+        | Request::Kv(KvRequest::Get { path, .. })
+        | Request::Transit(
+            TransitRequest::DataKey { key: path, .. } | TransitRequest::Export { key: path, .. },
+        ) => Some(path),
+        _ => None,
+    }
+}
+
+/// The lease that a change is about.
+pub(crate) fn named_lease(change: &Option<Change>) -> Option<u64> {
+    match change {
+        Some(Change::LeaseRenewed(renewed)) => Some(renewed.lease.number),
+        Some(Change::Decision(decision)) => match decision.selector {
+            Selector::Lease(number) => Some(number),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What the log calls a request, if it is refused.
+pub(crate) fn named(request: &LeaseRequest) -> Action {
+    match request {
+        LeaseRequest::List { .. } => Action::LeaseList,
+        LeaseRequest::Renew { .. } => Action::LeaseRenew { path: String::new() },
+        LeaseRequest::Revoke(selector) => Action::LeaseRevoke(selector.clone()),
+    }
+}
+
+impl Core {
+    pub(crate) fn decide_lease(
+        &self,
+        id: SessionId,
+        subject: &IdentitySubject,
+        request: LeaseRequest,
+        now: u64,
+    ) -> Result<Decided, Refusal> {
+        let state = self.state();
+        let newest = self.newest_of(id).ok_or(RefusalCode::Identity)?;
+        let own = match subject {
+            IdentitySubject::Agent { .. } => Some(newest.key.as_slice()),
+            IdentitySubject::Operator(_) => None,
+        };
+        match (request, own) {
+            (LeaseRequest::List { after }, own) => {
+                let (leases, next) = state.list_leases(after, own, now);
+                let reply = Reply::Lease(LeaseReply::Leases { leases, next });
+                Ok(Decided { action: Action::LeaseList, change: None, reply })
+            }
+            (LeaseRequest::Renew { number }, Some(_)) => self.decide_renewal(number, newest, now),
+            (LeaseRequest::Revoke(Selector::Lease(number)), Some(key)) => {
+                // Somebody else's is as good as none.
+                state.leased_path(number, key, now)?;
+                Ok(self.decide_revocation(Selector::Lease(number))?)
+            }
+            (LeaseRequest::Revoke(selector), None) => Ok(self.decide_revocation(selector)?),
+            (LeaseRequest::Renew { .. }, None) | (LeaseRequest::Revoke(_), Some(_)) => {
+                Err(RefusalCode::Denied.into())
+            }
+        }
+    }
+
+    /// Steps:
+    /// 1. the key of the session holds the lease (V7);
+    /// 2. the newest evidence of that key satisfies the policy in force, at this time;
+    /// 3. the role still allows to have it, with a lease;
+    /// 4. [`crate::state::State::plan_renewal`].
+    fn decide_renewal(&self, number: u64, newest: &Identity, now: u64) -> Result<Decided, Refusal> {
+        let state = self.state();
+        // 1
+        let path = state.leased_path(number, &newest.key, now)?;
+        // 2
+        state
+            .judge(newest, now)
+            .map_err(|rule| Refusal { code: RefusalCode::EvidenceExpired, rule: Some(rule.to_owned()) })?;
+        // 3
+        let IdentitySubject::Agent { role, .. } = &newest.subject else {
+            return Err(RefusalCode::Denied.into());
+        };
+        let role = state.roles.get(role).ok_or(RefusalCode::Denied)?;
+        let mut terms = LEASED.into_iter().filter_map(|capability| {
+            match role.grants.ruling(capability, &path, false, Asking { identity: newest, now }) {
+                Ruling::Allowed { lease: lease @ LeaseTerms::Lease { .. }, .. } => Some(lease),
+                Ruling::Allowed { lease: LeaseTerms::None, .. } | Ruling::Denied(_) => None,
+            }
+        });
+        let terms = terms.next().ok_or(RefusalCode::Denied)?;
+        // 4
+        let renewed = state.plan_renewal(number, newest, terms, now)?;
+        let reply = Reply::Lease(LeaseReply::Renewed(renewed.lease));
+        let action = Action::LeaseRenew { path: path.to_string() };
+        Ok(Decided { action, change: Some(Change::LeaseRenewed(renewed)), reply })
+    }
+
+    fn decide_revocation(&self, selector: Selector) -> Result<Decided, RefusalCode> {
+        let decision = self.state().plan_revocation(selector)?;
+        let action = Action::LeaseRevoke(decision.selector.clone());
+        let reply = Reply::Lease(LeaseReply::Revoked);
+        Ok(Decided { action, change: Some(Change::Decision(decision)), reply })
+    }
+
+    /// The lease that goes with what is handed out, by the terms of the rule that allowed it.
+    pub(crate) fn lease(
+        &self,
+        id: SessionId,
+        path: &Path,
+        terms: LeaseTerms,
+        now: u64,
+    ) -> Result<Option<NewLease>, RefusalCode> {
+        let identity = self.newest_of(id).ok_or(RefusalCode::Identity)?;
+        let IdentitySubject::Agent { role, .. } = &identity.subject else { return Ok(None) };
+        let role = &self.state().roles.get(role).ok_or(RefusalCode::Denied)?.role;
+        self.state().plan_lease(identity, role, path, terms, now)
+    }
+}
