@@ -78,8 +78,8 @@ pub use self::machine::{Machine, MachineError};
 pub use self::offer::OfferError;
 pub use self::pin::{Pin, PinError, Remembered};
 pub use self::session::{
-    Audit, CheckpointState, Collateral, CollateralPage, ConnectError, Kv, KvPage, KvSecret, Mode, Plain,
-    Proven, Receipted, RequestError, Roles, Seen, Session, SessionEnd,
+    Audit, CheckpointState, Collateral, CollateralPage, ConnectError, Kv, KvPage, KvPatch, KvSecret, KvWatch,
+    KvWrite, Mode, Plain, Proven, Receipted, RequestError, Roles, Seen, Session, SessionEnd,
 };
 pub use self::transport::TransportError;
 pub use self::vault::VaultError;

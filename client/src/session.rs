@@ -31,13 +31,15 @@ mod operator;
 mod request;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use checkpoint::CheckpointState;
 pub use error::{ConnectError, RequestError, SessionEnd};
 pub use evidence::{Collateral, CollateralPage, Seen};
-pub use kv::{Kv, KvPage, KvSecret};
+pub use kv::{Kv, KvPage, KvPatch, KvSecret, KvWrite};
 pub use mode::{Mode, Plain, Proven, Receipted};
 pub use operator::{Audit, Roles};
+pub use watch::KvWatch;
 
 use chain::Chain;
 use driver::Driver;

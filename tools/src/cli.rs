@@ -233,6 +233,10 @@ async fn dispatch(cli: Cli) -> Result<Option<Output>> {
         },
         Command::Init(args) => init::run(args, &context()?).await?,
         Command::Introduce(args) => introduce::run(args, &context()?).await?,
+        Command::Kv(KvCommand::Watch(args)) => {
+            kv::watch(args, &context()?, format).await?;
+            return Ok(None);
+        }
         Command::Kv(command) => kv::run(command, &context()?).await?,
         Command::Operator(command) => operator::run(command, &context()?)?,
         Command::Pin(command) => pin::run(command, &context()?)?,

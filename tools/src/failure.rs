@@ -301,6 +301,13 @@ fn advice(code: RefusalCode) -> &'static str {
         RefusalCode::AlreadyInitialised => "to use it, get its pin from the operator who made it",
         RefusalCode::Busy => "try again in a moment",
         RefusalCode::CasMismatch => "read the current version with 'vouchsafe kv metadata' and try again",
+        RefusalCode::CasRequired => {
+            "say which version it replaces with --cas N; 'vouchsafe kv metadata' shows the current one"
+        }
+        RefusalCode::Expired => "a version whose time is over is gone for good; write a new one",
+        RefusalCode::NoFields => "write it as fields first: 'vouchsafe kv put PATH NAME=VALUE'",
+        RefusalCode::NoGenerator => "set one with 'vouchsafe kv generate'",
+        RefusalCode::Settings => "see the limits in 'vouchsafe kv configure --help' and 'vouchsafe kv generate --help'",
         RefusalCode::Challenge | RefusalCode::ChallengeExpired | RefusalCode::ChallengeUsed => {
             "run 'vouchsafe introduce' again: each challenge is for one use within a minute"
         }

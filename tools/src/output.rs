@@ -42,6 +42,8 @@ enum Body {
     Lines(String),
     /// A secret, printed byte for byte.
     Secret(SecretValue),
+    /// A secret in lines; in JSON it has its own form.
+    Shown(SecretValue),
 }
 
 impl Output {
@@ -57,6 +59,11 @@ impl Output {
     /// A secret that was asked for.
     pub(crate) fn secret(value: SecretValue, json: Value) -> Self {
         Self { text: Body::Secret(value), ..Self::new("", json) }
+    }
+
+    /// A secret that was asked for, shown in lines; `json` holds it, too.
+    pub(crate) fn shown(lines: SecretValue, json: Value) -> Self {
+        Self { text: Body::Shown(lines), ..Self::new("", json) }
     }
 
     /// Says which vault it is about; a simulated one is called so in every output.
@@ -89,7 +96,7 @@ impl Output {
     pub(crate) fn text(&self) -> &str {
         match &self.text {
             Body::Lines(text) => text,
-            Body::Secret(_) => "",
+            Body::Secret(_) | Body::Shown(_) => "",
         }
     }
 
@@ -125,6 +132,7 @@ impl Output {
                 match self.text {
                     Body::Lines(text) if text.is_empty() => {}
                     Body::Lines(text) => writeln!(out, "{}", text.trim_end_matches('\n'))?,
+                    Body::Shown(value) => out.write_all(value.expose_secret())?,
                     Body::Secret(value) => {
                         let bytes = value.expose_secret();
                         out.write_all(bytes)?;
@@ -143,8 +151,24 @@ fn is_simulated(vault: VaultId) -> bool {
     vault.class == AnchorClass::Simulated
 }
 
+/// One line on standard output, now: of a command that goes on.
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// Says so, if a vault is a simulated one.
+pub(crate) fn warn_simulated(vault: VaultId) -> io::Result<bool> {
+    let simulated = is_simulated(vault);
+    if simulated {
+        warn(SIMULATED)?;
+    }
+    Ok(simulated)
+}
+
 /// A value as JSON can hold it.
-fn encoded(bytes: &[u8]) -> (&'static str, String) {
+pub(crate) fn encoded(bytes: &[u8]) -> (&'static str, String) {
     match std::str::from_utf8(bytes) {
         Ok(text) => ("utf-8", text.to_owned()),
         Err(_) => ("base64", BASE64_STANDARD.encode(bytes)),

@@ -12,11 +12,12 @@ use vouchsafe_protocol::frame::enclose;
 use vouchsafe_protocol::limits::{
     PIPELINE_DEPTH, REPLY_FRAME_LEN, SESSION_FRAME_LEN, UNSIGNED_REQUESTS, UNSIGNED_SECS,
 };
-use vouchsafe_protocol::session::{Response, parse_vault_frame};
+use vouchsafe_protocol::session::{NOTICE, Response, parse_vault_frame};
 use zeroize::Zeroizing;
 
 use super::chain::Chain;
 use super::error::SessionEnd;
+use super::watch::Watched;
 use crate::frames::{FrameError, read_frame};
 
 /// Requests are written together up to this many bytes: one record for many small ones.
@@ -34,6 +35,7 @@ pub(super) struct Driver {
     messages: mpsc::Sender<Message>,
     in_flight: Arc<Semaphore>,
     end: Arc<OnceLock<SessionEnd>>,
+    watched: Arc<Watched>,
 }
 
 enum Message {
@@ -66,8 +68,9 @@ impl Driver {
     {
         let (messages, inbox) = mpsc::channel(PIPELINE_DEPTH);
         let end = Arc::new(OnceLock::new());
-        tokio::spawn(run(stream, chain, inbox, Arc::clone(&end)));
-        Self { messages, in_flight: Arc::new(Semaphore::new(PIPELINE_DEPTH)), end }
+        let watched = Arc::new(Watched::default());
+        tokio::spawn(run(stream, chain, inbox, Arc::clone(&end), Arc::clone(&watched)));
+        Self { messages, in_flight: Arc::new(Semaphore::new(PIPELINE_DEPTH)), end, watched }
     }
 
     /// Sends one encoded request and waits for its reply.
@@ -94,13 +97,23 @@ impl Driver {
         self.end.get().copied()
     }
 
+    /// Where notices of new versions go.
+    pub(super) fn watched(&self) -> &Arc<Watched> {
+        &self.watched
+    }
+
     fn ended(&self) -> SessionEnd {
         self.end().unwrap_or(SessionEnd::Closed)
     }
 }
 
-async fn run<S>(stream: S, chain: Chain, inbox: mpsc::Receiver<Message>, end: Arc<OnceLock<SessionEnd>>)
-where
+async fn run<S>(
+    stream: S,
+    chain: Chain,
+    inbox: mpsc::Receiver<Message>,
+    end: Arc<OnceLock<SessionEnd>>,
+    watched: Arc<Watched>,
+) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let (reader, writer) = tokio::io::split(stream);
@@ -108,28 +121,34 @@ where
     // Whichever half ends first ends the session. The inbox lives as long as both, so that `end` is set before
     // a caller can find the inbox gone.
     let reason = tokio::select! {
-        reason = read(reader, &pending) => reason,
+        reason = read(reader, &pending, &watched) => reason,
         reason = write(writer, chain, inbox, &pending, &end) => reason,
     };
     end.get_or_init(|| reason);
+    // Whoever waits for a notice now finds the reason why none can come.
+    watched.close();
 }
 
 /// Hands replies to their callers until one is wrong or none can come.
-async fn read<S: AsyncRead>(mut reader: ReadHalf<S>, pending: &Pending) -> SessionEnd {
+async fn read<S: AsyncRead>(mut reader: ReadHalf<S>, pending: &Pending, watched: &Watched) -> SessionEnd {
     loop {
         let frame = match read_frame(&mut reader, REPLY_FRAME_LEN).await {
             Ok(frame) => frame,
             Err(error) => return frame_end(&error),
         };
-        if let Err(end) = deliver(&frame, pending) {
+        if let Err(end) = deliver(&frame, pending, watched) {
             return end;
         }
     }
 }
 
-/// A reply belongs to its request by number and by link (B7); any other ends the session.
-fn deliver(frame: &[u8], pending: &Pending) -> Result<(), SessionEnd> {
+/// A reply belongs to its request by number and by link (B7); any other ends the session. A notice answers nothing.
+fn deliver(frame: &[u8], pending: &Pending, watched: &Watched) -> Result<(), SessionEnd> {
     let (number, link, body) = parse_vault_frame(frame).map_err(|_| SessionEnd::Malformed)?;
+    if (number, link) == (NOTICE, [0; 32]) {
+        watched.deliver(codec::decode(body, REPLY_FRAME_LEN).map_err(|_| SessionEnd::Malformed)?);
+        return Ok(());
+    }
     let waiting = lock(pending).remove(&number).ok_or(SessionEnd::UnknownReply { number })?;
     if waiting.link != link {
         return Err(SessionEnd::WrongLink { number });

@@ -1,4 +1,5 @@
-//! One session: inner TLS, frames in order, replies in order as they become durable, an end in time.
+//! One session: inner TLS, frames in order, replies in order as they become durable, notices to whoever
+//! watches, an end in time.
 //!
 //! One task for each session. Its three parts run beside each other in it: a reader that feeds the core, a
 //! writer that waits for durability, and a deadline that ends the session even if nobody speaks (F6, F7).
@@ -78,10 +79,13 @@ struct Session {
     /// The deadline that the timer waits for, in seconds since 1970.
     armed: AtomicU64,
     rearm: Notify,
+    /// There is something to be told that nobody asked for just now.
+    news: Arc<Notify>,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.vault.unlisten(self.id);
         if self.vault.with(|core, _| core.close_session(self.id)) == Ok(()) {
             self.vault.wake();
         }
@@ -104,7 +108,8 @@ pub(crate) async fn serve(stream: Stream, vault: Arc<Vault>, clock: Arc<Clock>) 
         Err(Gone) => return,
     };
     vault.wake();
-    let session = Session { vault, clock, id, armed: AtomicU64::new(u64::MAX), rearm: Notify::new() };
+    let (armed, rearm, news) = (AtomicU64::new(u64::MAX), Notify::new(), vault.listen(id));
+    let session = Session { vault, clock, id, armed, rearm, news };
     let (reader, writer) = tokio::io::split(tls);
     let end = session.run(reader, writer).await;
     tracing::debug!(reason = %end, "session ended");
@@ -229,9 +234,17 @@ impl Session {
         loop {
             let first = match held.take() {
                 Some(outgoing) => outgoing,
-                None => match inbox.recv().await {
-                    Some(outgoing) => outgoing,
-                    None => return Ok(()),
+                None => tokio::select! {
+                    biased;
+                    asked = inbox.recv() => match asked {
+                        Some(outgoing) => outgoing,
+                        None => return Ok(()),
+                    },
+                    // Taken only when nothing else waits: whoever reads slowly is told of the newest only.
+                    () = self.news.notified() => match self.notice()? {
+                        Some(pending) => Outgoing::Reply(pending),
+                        None => continue,
+                    },
                 },
             };
             let (reply, mut seal) = match first {
@@ -277,6 +290,16 @@ impl Session {
             to.flush().await.map_err(FrameError::Io)?;
             drop(seal);
         }
+    }
+
+    /// What there is to be told, as policy has it now.
+    fn notice(&self) -> Result<Option<Pending>, Gone> {
+        let now = self.clock.now();
+        let notice = self.vault.with(|core, ports| core.notice(self.id, now, ports))?;
+        if notice.is_some() {
+            self.vault.wake();
+        }
+        Ok(notice)
     }
 
     /// Ends the session when its time is over, whether or not anybody speaks.

@@ -4,10 +4,11 @@
 //! holds in memory may then be ahead of what is stored; whoever comes later finds nothing to ask.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
-use vouchsafe_enclave::{Core, Durable, KernelPorts, Pending};
+use vouchsafe_enclave::{Core, Durable, KernelPorts, Pending, SessionId};
 use zeroize::Zeroizing;
 
 use crate::session_tls::SessionTls;
@@ -57,6 +58,8 @@ pub(crate) struct Vault {
     work: Notify,
     /// Something may be due earlier than before.
     earlier: Notify,
+    /// How each session hears that it has something to be told.
+    listeners: Mutex<HashMap<SessionId, Arc<Notify>>>,
     /// A session released the answer to a seal.
     sealed: Notify,
     durable: watch::Sender<Durable>,
@@ -79,6 +82,7 @@ impl Vault {
             inner: Mutex::new(Some(Inner { core, ports: KernelPorts })),
             work: Notify::new(),
             earlier: Notify::new(),
+            listeners: Mutex::default(),
             sealed: Notify::new(),
             durable: watch::Sender::new(durable),
             life: watch::Sender::new(Life::Serving),
@@ -95,7 +99,11 @@ impl Vault {
     pub(crate) fn with<T>(&self, call: impl FnOnce(&mut Core, &mut KernelPorts) -> T) -> Result<T, Gone> {
         match self.inner.lock() {
             Ok(mut inner) => match inner.as_mut() {
-                Some(Inner { core, ports }) => Ok(call(core, ports)),
+                Some(Inner { core, ports }) => {
+                    let result = call(core, ports);
+                    self.tell(&core.take_woken());
+                    Ok(result)
+                }
                 None => Err(Gone),
             },
             Err(_) => {
@@ -103,6 +111,25 @@ impl Vault {
                 Err(Gone)
             }
         }
+    }
+
+    /// How a session hears from now on that it has something to be told.
+    pub(crate) fn listen(&self, id: SessionId) -> Arc<Notify> {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(listeners.entry(id).or_default())
+    }
+
+    /// The session is over.
+    pub(crate) fn unlisten(&self, id: SessionId) {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    fn tell(&self, sessions: &[SessionId]) {
+        if sessions.is_empty() {
+            return;
+        }
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.iter().filter_map(|id| listeners.get(id)).for_each(|listener| listener.notify_one());
     }
 
     /// Tells the committer that there may be something to cut.
@@ -161,7 +188,7 @@ impl Vault {
 
     /// Drops the core, now, and ends everything around it.
     pub(crate) fn end(&self) {
-        let inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(inner);
         self.life.send_replace(Life::Ended);
         self.wake();

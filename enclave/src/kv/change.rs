@@ -105,9 +105,9 @@ impl Kv {
         let beyond = secret.versions.len().saturating_sub(keep);
         drop(secret.versions.drain(..beyond));
         if let Some((generator, next_secs)) = generator.as_deref() {
-            let extras = secret.extras.get_or_insert_with(|| {
-                Box::new(Extras { settings: KvSettings::default(), next_secs: None })
-            });
+            let extras = secret
+                .extras
+                .get_or_insert_with(|| Box::new(Extras { settings: KvSettings::default(), next_secs: None }));
             extras.settings.generator = Some(generator.clone());
             extras.next_secs = *next_secs;
         }

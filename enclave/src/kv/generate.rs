@@ -103,7 +103,7 @@ fn random(len: usize, ports: &mut dyn Ports) -> Result<Zeroizing<Vec<u8>>, Refus
 }
 
 /// Lower-case digits, without a look-up or a branch that depends on them.
-fn hex(bytes: &[u8]) -> KvValue {
+pub(super) fn hex(bytes: &[u8]) -> KvValue {
     let digit = |nibble: u8| nibble + b'0' + (nibble + 6) / 16 * (b'a' - b'0' - 10);
     let mut text = Vec::with_capacity(2 * bytes.len());
     bytes.iter().for_each(|byte| text.extend([digit(byte >> 4), digit(byte & 0x0f)]));

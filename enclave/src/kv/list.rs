@@ -12,12 +12,7 @@ use super::{Kv, Plan};
 impl Kv {
     /// One page of the names directly below a prefix. A whole subtree costs one step, so the work is bounded by
     /// the names that are given, whatever lies below them.
-    pub(super) fn list(
-        &self,
-        prefix: &Path,
-        after: Option<&str>,
-        limit: u16,
-    ) -> Result<Plan, RefusalCode> {
+    pub(super) fn list(&self, prefix: &Path, after: Option<&str>, limit: u16) -> Result<Plan, RefusalCode> {
         let limit = if limit == 0 { LIST_PAGE } else { usize::from(limit).min(LIST_PAGE) };
         let below = format!("{prefix}/");
         let end = format!("{prefix}0"); // '0' is the byte after '/'

@@ -66,6 +66,18 @@ impl KvValue {
     }
 }
 
+impl From<SecretValue> for KvValue {
+    fn from(value: SecretValue) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+impl From<KvFields> for KvValue {
+    fn from(fields: KvFields) -> Self {
+        Self::Fields(fields)
+    }
+}
+
 /// Name of a field, or of an item of custom metadata: 1 to [`NAME_LEN`] of `A-Z a-z 0-9 - _ .`. Case matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -1,351 +1,114 @@
 //! `vouchsafe kv`: secrets.
 
-use std::path::PathBuf;
+use anyhow::Result;
+use clap::Subcommand;
 
-use anyhow::{Context as _, Result};
-use clap::{Args, Subcommand};
-use serde_json::json;
-use vouchsafe_protocol::codec;
-use vouchsafe_protocol::id::{OperatorName, RoleName};
-use vouchsafe_protocol::kv::{Cas, KvMetadata, KvState, KvVersion};
-use vouchsafe_protocol::path::{Path, PathError};
-
-use crate::context::{Context, Conversation, Speaker, rfc3339};
-use crate::failure::{Problem, is_not_found};
-use crate::home::write_private;
-use crate::input;
+use crate::context::Context;
 use crate::output::Output;
-use crate::progress::during;
+
+mod args;
+mod generate;
+mod read;
+mod receipt;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod who;
+mod write;
+
+pub(crate) use watch::watch;
+pub(crate) use who::Who;
 
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KvCommand {
+    /// Set limits and custom metadata of a secret, or limits of everything below a prefix
+    #[command(after_help = "Examples:\n  vouchsafe kv configure kv/billing/db --max-versions 5 --custom owner=billing\n  \
+        vouchsafe kv configure 'kv/billing/*' --cas required --delete-after 90d\n  \
+        vouchsafe kv configure kv/billing/db --cas default --remove-custom owner --no-generator\n\n\
+        A secret's own setting counts before one of a prefix, and that of a longer prefix before a shorter one's.")]
+    Configure(settings::ConfigureArgs),
     /// Mark versions as deleted; they can be undeleted
     #[command(
         after_help = "Examples:\n  vouchsafe kv delete kv/billing/db\n  vouchsafe kv delete kv/billing/db --version 3"
     )]
-    Delete {
-        /// The secret
-        #[arg(value_parser = secret_path)]
-        path: Path,
-        /// Versions [default: the current one]
-        #[arg(long = "version", value_name = "N")]
-        versions: Vec<u64>,
-        #[command(flatten)]
-        who: Who,
-    },
+    Delete(write::DeleteArgs),
     /// Wipe versions for good
     #[command(after_help = "Examples:\n  vouchsafe kv destroy kv/billing/db --version 1 --version 2")]
-    Destroy {
-        /// The secret
-        #[arg(value_parser = secret_path)]
-        path: Path,
-        /// Versions
-        #[arg(long = "version", value_name = "N", required = true)]
-        versions: Vec<u64>,
-        #[command(flatten)]
-        who: Who,
-    },
+    Destroy(write::VersionsArgs),
+    /// Wipe a secret whole, with all its versions and settings, as if it had never been
+    #[command(after_help = "Example:\n  vouchsafe kv forget kv/billing/db")]
+    Forget(write::PathArgs),
+    /// Have the vault make a secret, now and on a schedule
+    #[command(after_help = "Examples:\n  vouchsafe kv generate kv/billing/db --password --length 24\n  \
+        vouchsafe kv generate kv/billing/db --password --class lower:2 --class digits:2 --class =-_ \\\n    \
+        --rotate-every 30d --grace 1d\n  \
+        vouchsafe kv generate kv/billing/token --hex 32\n  vouchsafe kv generate kv/billing/signing --key ed25519\n\n\
+        Nobody sees what is made but the agents that may read it. Readers ask for the version before with \
+        'vouchsafe kv get --previous', for as long as --grace says.")]
+    Generate(generate::GenerateArgs),
     /// Print a secret, byte for byte, on standard output; for agents: operators cannot read values
     #[command(
-        after_help = "Examples:\n  vouchsafe kv get kv/billing/db\n  vouchsafe kv get kv/billing/db --version 2 > old\n  \
+        after_help = "Examples:\n  vouchsafe kv get kv/billing/db\n  vouchsafe kv get kv/billing/db --field password\n  \
+        vouchsafe kv get kv/billing/db --version 2 > old\n  vouchsafe kv get kv/billing/db --previous\n  \
         vouchsafe kv get kv/billing/db --receipt db.receipt\n\nWith --output json the value is a field, as UTF-8 \
-        text or else in base64; 'encoding' says which."
+        text or else in base64; 'encoding' says which. Fields are an object then, and 'base64' names those of them \
+        that are in base64."
     )]
-    Get {
-        /// The secret
-        #[arg(value_parser = secret_path)]
-        path: Path,
-        /// Version [default: the current one]
-        #[arg(long, value_name = "N")]
-        version: Option<u64>,
-        /// Keep the log's receipt for this read; check it with 'vouchsafe audit verify'
-        #[arg(long, value_name = "FILE")]
-        receipt: Option<PathBuf>,
-        #[command(flatten)]
-        who: Who,
-    },
+    Get(read::GetArgs),
     /// List names directly below a prefix; '/' ends those that have more below
-    #[command(after_help = "Examples:\n  vouchsafe kv list kv/billing")]
-    List {
-        /// The prefix
-        #[arg(value_parser = prefix_path)]
-        prefix: Path,
-        #[command(flatten)]
-        who: Who,
-    },
-    /// Show the versions of a secret and what became of them
+    #[command(after_help = "Examples:\n  vouchsafe kv list kv/billing\n  vouchsafe kv list kv --recursive\n  \
+        vouchsafe kv list kv/billing --limit 100 --after db")]
+    List(read::ListArgs),
+    /// Show the versions of a secret, its settings and the limits in force
     #[command(after_help = "Examples:\n  vouchsafe kv metadata kv/billing/db")]
-    Metadata {
-        /// The secret
-        #[arg(value_parser = secret_path)]
-        path: Path,
-        #[command(flatten)]
-        who: Who,
-    },
-    /// Write a new version of a secret
+    Metadata(write::PathArgs),
+    /// Change some fields of a secret, without reading the others
+    #[command(after_help = "Examples:\n  vouchsafe kv patch kv/billing/db password=- < password.txt\n  \
+        vouchsafe kv patch kv/billing/db host=db2 --remove port --cas 4")]
+    Patch(write::PatchArgs),
+    /// Write a new version of a secret: one value, or named fields
     #[command(after_help = "Examples:\n  vouchsafe kv put kv/billing/db - < password.txt\n  \
-        vouchsafe kv put kv/billing/db @password.txt\n  vouchsafe kv put kv/billing/flag on --cas 0\n\n\
+        vouchsafe kv put kv/billing/db @password.txt\n  vouchsafe kv put kv/billing/db user=web password=@password.txt\n  \
+        vouchsafe kv put kv/billing/flag on --cas 0 --ttl 12h\n  vouchsafe kv put kv/billing/token --bytes a=b\n\n\
         A value on the command line can be seen by other users of the machine; prefer '-' or '@FILE'.")]
-    Put {
-        /// The secret
-        #[arg(value_parser = secret_path)]
-        path: Path,
-        /// The value: '-' for standard input, '@FILE' for a file, anything else is the value itself
-        value: String,
-        /// Write only if this is the current version; 0 if there must be none yet
-        #[arg(long, value_name = "N")]
-        cas: Option<u64>,
-        /// Keep the log's receipt for this write; check it with 'vouchsafe audit verify'
-        #[arg(long, value_name = "FILE")]
-        receipt: Option<PathBuf>,
-        #[command(flatten)]
-        who: Who,
-    },
+    Put(write::PutArgs),
+    /// Have the vault make the next version of a generated secret, now
+    #[command(after_help = "Example:\n  vouchsafe kv rotate kv/billing/db")]
+    Rotate(write::PathArgs),
+    /// Show the settings of a prefix
+    #[command(after_help = "Example:\n  vouchsafe kv settings 'kv/billing/*'")]
+    Settings(settings::SettingsArgs),
     /// Take deletions back
     #[command(after_help = "Examples:\n  vouchsafe kv undelete kv/billing/db --version 3")]
-    Undelete {
-        /// The secret
-        #[arg(value_parser = secret_path)]
-        path: Path,
-        /// Versions
-        #[arg(long = "version", value_name = "N", required = true)]
-        versions: Vec<u64>,
-        #[command(flatten)]
-        who: Who,
-    },
-}
-
-/// Who asks.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Who asks")]
-pub(crate) struct Who {
-    /// 'operator', an operator's name, or a role whose identity is in the directory [default: for 'get' the
-    /// agent; for all else the operator if the directory holds an operator's key, and the agent if not]
-    #[arg(long = "as", value_name = "NAME")]
-    speaker: Option<String>,
-    /// The agent whose identity is in this directory
-    #[arg(long, value_name = "DIR", conflicts_with = "speaker")]
-    identity_dir: Option<PathBuf>,
-}
-
-/// What is wanted decides who asks, unless a flag says so.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Manage,
-    Read,
-}
-
-impl Who {
-    /// A session as an agent: the one named, or the only one there is.
-    pub(crate) async fn agent(&self, context: &Context) -> Result<Conversation> {
-        self.connect(Wish::Read, context).await
-    }
-
-    async fn connect(&self, wish: Wish, context: &Context) -> Result<Conversation> {
-        if let Some(dir) = &self.identity_dir {
-            return context.as_agent(dir).await;
-        }
-        match self.speaker(wish, context)? {
-            Speaker::Agent(role) => context.as_agent(&context.home.agent_dir(&role)).await,
-            Speaker::Operator(name) => context.as_operator(Some(&name)).await,
-        }
-    }
-
-    fn speaker(&self, wish: Wish, context: &Context) -> Result<Speaker> {
-        let (operators, agents) = (context.home.operators()?, context.home.agents()?);
-        if let Some(name) = self.speaker.as_deref() {
-            let operator: Option<OperatorName> = name.parse().ok();
-            let role: Option<RoleName> = name.parse().ok();
-            return match (operator, role) {
-                (Some(operator), _) if operators.contains(&operator) => Ok(Speaker::Operator(operator)),
-                _ if name == "operator" => Ok(Speaker::Operator(context.operator(None)?)),
-                (_, Some(role)) if agents.contains(&role) => Ok(Speaker::Agent(role)),
-                _ => Err(Problem::new("no-identity", format!("nobody called '{name}' is in this directory"))
-                    .hint("'vouchsafe introduce' makes an agent's identity")
-                    .into()),
-            };
-        }
-        match (wish, agents.as_slice()) {
-            (Wish::Manage, _) if !operators.is_empty() => Ok(Speaker::Operator(context.operator(None)?)),
-            (_, [one]) => Ok(Speaker::Agent(one.clone())),
-            (_, []) => Err(Problem::new("no-identity", "there is no agent's identity in this directory")
-                .hint("run 'vouchsafe introduce --role ROLE --platform tpm|snp|sim' first")
-                .into()),
-            (_, _) => Err(Problem::usage("there are several agents' identities here")
-                .hint("say which with --as ROLE")
-                .into()),
-        }
-    }
+    Undelete(write::VersionsArgs),
+    /// Print new versions of secrets as they come, until interrupted; for agents that may read them
+    #[command(after_help = "Examples:\n  vouchsafe kv watch kv/billing/db\n  \
+        vouchsafe kv watch kv/billing/db kv/billing/token --count 1 && systemctl reload billing\n  \
+        vouchsafe kv watch kv/billing/db --after 3 --output json\n\n\
+        Prints the path and the number of the version, not the value; with --output json one object for each line. \
+        Versions that come faster than they are printed are told as one: the newest.")]
+    Watch(watch::WatchArgs),
 }
 
 /// Runs it.
 pub(crate) async fn run(command: KvCommand, context: &Context) -> Result<Output> {
     match command {
-        KvCommand::Delete { path, versions, who } => {
-            let conversation = who.connect(Wish::Manage, context).await?;
-            let done = conversation.session.kv().delete(path.as_str(), &versions).await;
-            changed(done, "deleted", &path, &versions, conversation, context).await
-        }
-        KvCommand::Destroy { path, versions, who } => {
-            let conversation = who.connect(Wish::Manage, context).await?;
-            let done = conversation.session.kv().destroy(path.as_str(), &versions).await;
-            changed(done, "destroyed", &path, &versions, conversation, context).await
-        }
-        KvCommand::Get { path, version, receipt, who } => {
-            let receipt = receipt.map(ReceiptFile::new).transpose()?;
-            get(&path, version, receipt, who.connect(Wish::Read, context).await?, context).await
-        }
-        KvCommand::List { prefix, who } => {
-            list(&prefix, who.connect(Wish::Manage, context).await?, context).await
-        }
-        KvCommand::Metadata { path, who } => {
-            metadata(&path, who.connect(Wish::Manage, context).await?, context).await
-        }
-        KvCommand::Put { path, value, cas, receipt, who } => {
-            // Read first: a missing file is told before the vault is asked.
-            let value = input::value(&value)?;
-            let receipt = receipt.map(ReceiptFile::new).transpose()?;
-            let conversation = who.connect(Wish::Manage, context).await?;
-            let cas = cas.map_or(Cas::Any, Cas::Version);
-            let session = conversation.session.with_receipts();
-            let putting = during("writing", async { session.kv().put(path.as_str(), value, cas).await });
-            let written = putting.await.with_context(|| format!("'{path}' was not written"));
-            let ((version, proven), end) = conversation.conclude(&context.home, written).await?;
-            let end = end.and(|| keep(receipt.as_ref(), &proven.receipt));
-            let json =
-                json!({ "path": path.as_str(), "version": version, "leaf_index": proven.receipt.leaf_index });
-            Ok(Output::new(format!("wrote version {version} of {path}"), json).after(end))
-        }
-        KvCommand::Undelete { path, versions, who } => {
-            let conversation = who.connect(Wish::Manage, context).await?;
-            let done = conversation.session.kv().undelete(path.as_str(), &versions).await;
-            changed(done, "undeleted", &path, &versions, conversation, context).await
-        }
+        KvCommand::Configure(args) => settings::configure(args, context).await,
+        KvCommand::Delete(args) => write::delete(args, context).await,
+        KvCommand::Destroy(args) => write::destroy(args, context).await,
+        KvCommand::Forget(args) => write::forget(args, context).await,
+        KvCommand::Generate(args) => generate::generate(args, context).await,
+        KvCommand::Get(args) => read::get(args, context).await,
+        KvCommand::List(args) => read::list(args, context).await,
+        KvCommand::Metadata(args) => read::metadata(args, context).await,
+        KvCommand::Patch(args) => write::patch(args, context).await,
+        KvCommand::Put(args) => write::put(args, context).await,
+        KvCommand::Rotate(args) => write::rotate(args, context).await,
+        KvCommand::Settings(args) => settings::show(args, context).await,
+        KvCommand::Undelete(args) => write::undelete(args, context).await,
+        // It goes on, so it prints for itself.
+        KvCommand::Watch(args) => watch::watch(args, context, crate::output::Format::Text).await,
     }
-}
-
-async fn changed(
-    done: Result<(), vouchsafe_client::RequestError>,
-    verb: &str,
-    path: &Path,
-    versions: &[u64],
-    conversation: Conversation,
-    context: &Context,
-) -> Result<Output> {
-    let done = done.with_context(|| format!("'{path}' was not {verb}"));
-    let ((), end) = conversation.conclude(&context.home, done).await?;
-    let which = match versions {
-        [] => "the current version".to_owned(),
-        some => format!("version {}", some.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
-    };
-    let json = json!({ "path": path.as_str(), verb: true, "versions": versions });
-    Ok(Output::new(format!("{verb} {which} of {path}"), json).after(end))
-}
-
-async fn get(
-    path: &Path,
-    version: Option<u64>,
-    receipt: Option<ReceiptFile>,
-    conversation: Conversation,
-    context: &Context,
-) -> Result<Output> {
-    let session = conversation.session.with_receipts();
-    let reading = async {
-        match version {
-            Some(version) => session.kv().get_version(path.as_str(), version).await,
-            None => session.kv().get(path.as_str()).await,
-        }
-    };
-    let read = during("reading", reading).await.map_err(|error| match version {
-        Some(version) if is_not_found(&error) => {
-            anyhow::Error::new(error).context(no_such_version(path, version))
-        }
-        _ => anyhow::Error::new(error).context(format!("'{path}' was not read")),
-    });
-    let ((secret, proven), end) = conversation.conclude(&context.home, read).await?;
-    let end = end.and(|| keep(receipt.as_ref(), &proven.receipt));
-    let json = json!({
-        "path": path.as_str(),
-        "version": secret.version,
-        "created_secs": secret.created_secs,
-        "leaf_index": proven.receipt.leaf_index,
-    });
-    Ok(Output::secret(secret.value, json).after(end))
-}
-
-async fn list(prefix: &Path, conversation: Conversation, context: &Context) -> Result<Output> {
-    let listing = during("listing", async { conversation.session.kv().list(prefix.as_str()).await });
-    let names = listing.await.with_context(|| format!("'{prefix}' was not listed"));
-    let (names, end) = conversation.conclude(&context.home, names).await?;
-    Ok(Output::new(names.join("\n"), json!({ "prefix": prefix.as_str(), "names": names })).after(end))
-}
-
-async fn metadata(path: &Path, conversation: Conversation, context: &Context) -> Result<Output> {
-    let found = conversation.session.kv().metadata(path.as_str()).await;
-    let found = found.with_context(|| format!("'{path}' was not found"));
-    let (KvMetadata { current, versions }, end) = conversation.conclude(&context.home, found).await?;
-    let state = |version: &KvVersion| match version.state {
-        KvState::Deleted => "deleted",
-        KvState::Destroyed => "destroyed",
-        KvState::Live => "live",
-    };
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING).set_header(["version", "written", "state"]);
-    for version in &versions {
-        table.add_row([
-            version.version.to_string(),
-            rfc3339(version.created_secs),
-            state(version).to_owned(),
-        ]);
-    }
-    let json = json!({
-        "path": path.as_str(),
-        "current": current,
-        "versions": versions.iter().map(|version| json!({
-            "version": version.version,
-            "created_secs": version.created_secs,
-            "state": state(version),
-        })).collect::<Vec<_>>(),
-    });
-    Ok(Output::new(format!("{path}, current version {current}\n{table}"), json).after(end))
-}
-
-fn no_such_version(path: &Path, version: u64) -> Problem {
-    Problem::new("refused.not-found", format!("'{path}' has no version {version}"))
-        .hint(format!("'vouchsafe kv metadata {path}' shows the versions that there are"))
-}
-
-/// Everything of this engine is below `kv/`; the vault would refuse the rest without saying so.
-fn secret_path(text: &str) -> Result<Path, String> {
-    let path: Path = text.parse().map_err(|error: PathError| error.to_string())?;
-    if text.starts_with("kv/") { Ok(path) } else { Err(format!("it must begin with kv/, as in kv/{text}")) }
-}
-
-fn prefix_path(text: &str) -> Result<Path, String> {
-    if text == "kv" { text.parse().map_err(|error: PathError| error.to_string()) } else { secret_path(text) }
-}
-
-/// A file for a receipt that can be written, as far as that can be known before.
-struct ReceiptFile(PathBuf);
-
-impl ReceiptFile {
-    /// Before the vault is asked: a write is not made only to lose its receipt.
-    fn new(path: PathBuf) -> Result<Self> {
-        let failed = || format!("no receipt can be kept in {}", path.display());
-        if path.is_dir() {
-            return Err(Problem::new("receipt-path", format!("{}: it is a directory", failed())).into());
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let probe = tempfile::NamedTempFile::new_in(parent.unwrap_or(std::path::Path::new(".")));
-        probe.and_then(tempfile::NamedTempFile::close).with_context(failed)?;
-        Ok(Self(path))
-    }
-}
-
-/// A receipt is public, but says what was read: it is kept like an identity.
-fn keep(file: Option<&ReceiptFile>, receipt: &vouchsafe_protocol::log::Receipt) -> Result<()> {
-    let Some(ReceiptFile(path)) = file else { return Ok(()) };
-    let bytes = codec::encode(receipt).context("the receipt cannot be encoded")?;
-    write_private(path, &bytes).context("the vault has done this, but the receipt could not be kept")
 }
