@@ -10,7 +10,8 @@ use vouchsafe_log::{
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::{AnchorClass, VaultId};
 use vouchsafe_protocol::link::StreamId;
-use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, KvOperation, RequestRef};
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, KvOperation, PolicyRule, RequestRef};
+use vouchsafe_protocol::policy::PlatformKind;
 
 /// SealedFrame, format version 1: keys of bytes 1 and 2, writer of bytes 3, epoch 5, frame 6 of the journal.
 const FRAME: &str = include_str!("golden/sealed-frame-v1.hex");
@@ -32,7 +33,12 @@ fn audit_entry() -> AuditEntry {
     AuditEntry {
         blind: [8; 16],
         at_secs: 1_790_000_000,
-        actor: Actor::Agent { role: "billing-agent".parse().unwrap(), identity: 17, evidence: [9; 32] },
+        actor: Actor::Agent {
+            role: "billing-agent".parse().unwrap(),
+            identity: 17,
+            evidence: [9; 32],
+            platform: PlatformKind::Snp,
+        },
         request: Some(RequestRef { session: [10; 16], number: 3, receipt: true, digest: [11; 32] }),
         action: Action::Kv {
             operation: KvOperation::Put,
@@ -40,6 +46,8 @@ fn audit_entry() -> AuditEntry {
             versions: vec![2],
         },
         decision: Decision::Allowed,
+        rule: PolicyRule::Allow(2),
+        lease: Some(7),
     }
 }
 

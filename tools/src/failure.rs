@@ -333,6 +333,8 @@ fn advice(code: RefusalCode) -> &'static str {
         RefusalCode::NotSupported => {
             "make the key elsewhere ('openssl genpkey -algorithm RSA') and bring it with 'vouchsafe transit import'"
         }
+        RefusalCode::LeaseEnd => "ask for what it is for once more; the new lease starts anew",
+        RefusalCode::Quota => "'vouchsafe lease list' shows what is held; a role's 'leases' and 'leases_per_identity' limit it",
         RefusalCode::Init => "check the operators' keys and the anchors",
         RefusalCode::NotInitialised => "make one with 'vouchsafe init'",
         RefusalCode::Possession => "use the key that was pinned for this operator when the vault was made",

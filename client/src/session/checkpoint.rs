@@ -28,7 +28,7 @@ impl<M: Mode> Session<M> {
     /// # Errors
     /// [`RequestError`].
     pub async fn checkpoint(&self, from_size: u64) -> Result<CheckpointState, RequestError> {
-        let Response { outcome, receipt: _ } =
+        let Response { outcome, receipt: _, lease: _ } =
             self.shared.call(&Request::Checkpoint { from_size }, false).await?;
         match outcome {
             Outcome::Done(Reply::Checkpoint { note, proof }) => {

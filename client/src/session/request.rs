@@ -21,7 +21,7 @@ impl<M: Mode> Session<M> {
         subject: Subject<'_>,
         take: impl FnOnce(Reply) -> Option<T>,
     ) -> Result<M::Out<T>, RequestError> {
-        let Response { outcome, receipt } = self.shared.call(request, M::RECEIPT).await?;
+        let Response { outcome, receipt, lease: _ } = self.shared.call(request, M::RECEIPT).await?;
         let reply = match outcome {
             Outcome::Done(reply) => reply,
             Outcome::Refused(refusal) => return Err(RequestError::Refused(refusal)),

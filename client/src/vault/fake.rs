@@ -21,7 +21,7 @@ use vouchsafe_protocol::id::{AnchorClass, VaultId, class_byte};
 use vouchsafe_protocol::introduction::{Grant, Offer, OfferBody, SignedVault, VERSION, VaultStatement};
 use vouchsafe_protocol::limits::CHALLENGE_LEN;
 use vouchsafe_protocol::link::StreamId;
-use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, Receipt};
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, PolicyRule, Receipt};
 use vouchsafe_protocol::policy::{LaunchDigest, Product, VaultPlatformPin};
 use vouchsafe_simulation::SimulatedChip;
 
@@ -211,6 +211,8 @@ impl FakeVault {
             request: None,
             action,
             decision: Decision::Allowed,
+            rule: PolicyRule::None,
+            lease: None,
         };
         let entry = codec::encode(&entry).unwrap();
         let (stream, leaf_index, state_digest) = (StreamId::Journal, self.tree.size(), [8; 32]);

@@ -2,7 +2,7 @@ use vouchsafe_crypto::aead::counter_nonce;
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_protocol::codec;
-use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, KvOperation, SealedFrame};
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, KvOperation, PolicyRule, SealedFrame};
 
 use super::chain::associated_data;
 use super::*;
@@ -34,6 +34,8 @@ fn audit_entry(n: u64) -> AuditEntry {
         request: None,
         action,
         decision: Decision::Allowed,
+        rule: PolicyRule::None,
+        lease: None,
     }
 }
 

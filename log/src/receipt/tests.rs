@@ -2,7 +2,7 @@ use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::LogKey;
 use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::link::StreamId;
-use vouchsafe_protocol::log::{Action, Actor, Decision};
+use vouchsafe_protocol::log::{Action, Actor, Decision, PolicyRule};
 
 use super::*;
 use crate::merkle::Frontier;
@@ -23,6 +23,8 @@ fn entry(at_secs: u64) -> AuditEntry {
         request: None,
         action: Action::Look,
         decision: Decision::Allowed,
+        rule: PolicyRule::None,
+        lease: None,
     }
 }
 

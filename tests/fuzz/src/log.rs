@@ -13,7 +13,7 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::{AnchorClass, VaultId};
 use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
 use vouchsafe_protocol::link::StreamId;
-use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision};
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, PolicyRule};
 
 use crate::Target;
 
@@ -64,6 +64,8 @@ fn genuine_frame(stream: StreamId) -> Vec<u8> {
         request: None,
         action: Action::Init,
         decision: Decision::Allowed,
+        rule: PolicyRule::None,
+        lease: None,
     };
     let entry = Entry { audit: codec::encode(&entry).unwrap(), state: SecretBytes::new(vec![1; 9]) };
     let mut writer = FrameWriter::new(&keys(), stream, 0, [2; 32], Position::default());

@@ -76,7 +76,7 @@ enum Holder {
 impl Holder {
     fn of(actor: &Actor) -> Option<Self> {
         match actor {
-            Actor::Agent { role: _, identity, evidence: _ } => Some(Self::Identity(*identity)),
+            Actor::Agent { role: _, identity, evidence: _, platform: _ } => Some(Self::Identity(*identity)),
             Actor::Operator(name) => Some(Self::Operator(name.clone())),
             Actor::Unknown(_) | Actor::Vault => None,
         }

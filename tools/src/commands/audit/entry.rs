@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use vouchsafe_protocol::link::StreamId;
-use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision};
+use vouchsafe_protocol::lease::Selector;
+use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, PolicyRule};
 
 use super::archive::stream_name;
 use crate::context::rfc3339;
@@ -19,7 +20,7 @@ pub(crate) struct Placed {
 impl Placed {
     /// One line.
     pub(crate) fn line(&self) -> String {
-        let AuditEntry { blind: _, at_secs, actor, request: _, action, decision } = &self.entry;
+        let AuditEntry { blind: _, at_secs, actor, request: _, action, decision, rule: _, lease: _ } = &self.entry;
         let decision = match decision {
             Decision::Allowed => "allowed".to_owned(),
             Decision::Refused(code) => format!("refused ({})", code_of(*code)),
@@ -36,7 +37,7 @@ impl Placed {
 
     /// The same as JSON.
     pub(crate) fn json(&self) -> Value {
-        let AuditEntry { blind: _, at_secs, actor, request, action, decision } = &self.entry;
+        let AuditEntry { blind: _, at_secs, actor, request, action, decision, rule, lease } = &self.entry;
         json!({
             "stream": stream_name(self.stream),
             "leaf_index": self.leaf,
@@ -49,6 +50,12 @@ impl Placed {
                 "receipt": place.receipt,
                 "digest": hex::encode(place.digest),
             })),
+            "rule": match rule {
+                PolicyRule::None => None,
+                PolicyRule::Allow(number) => Some(format!("allow {number}")),
+                PolicyRule::Deny(number) => Some(format!("deny {number}")),
+            },
+            "lease": lease,
             "decision": match decision {
                 Decision::Allowed => "allowed",
                 Decision::Refused(_) => "refused",
@@ -63,10 +70,22 @@ impl Placed {
 
 fn actor(actor: &Actor) -> String {
     match actor {
-        Actor::Agent { role, identity, evidence: _ } => format!("agent {role} (identity {identity})"),
+        Actor::Agent { role, identity, evidence: _, platform: _ } => format!("agent {role} (identity {identity})"),
         Actor::Operator(name) => format!("operator {name}"),
         Actor::Unknown(role) => format!("unknown (asks for {role})"),
         Actor::Vault => "vault".to_owned(),
+    }
+}
+
+fn selected(selector: &Selector) -> String {
+    match selector {
+        Selector::EvidenceBefore(secs) => format!("identities with evidence before {}", rfc3339(*secs)),
+        Selector::Identity(number) => format!("identity {number}"),
+        Selector::Lease(number) => format!("lease {number}"),
+        Selector::Measurement(bytes) => format!("identities of measurement {}", hex::encode(bytes)),
+        Selector::Platform(bytes) => format!("identities on platform {}", hex::encode(bytes)),
+        Selector::Prefix(path) => format!("leases of {path} and below"),
+        Selector::Role(role) => format!("identities of role {role}"),
     }
 }
 
@@ -104,6 +123,10 @@ fn action(action: &Action) -> String {
             };
             format!("kv {} {path}{versions}", kebab(&format!("{operation:?}")))
         }
+        Action::CleanUp => "clean up after what has ended".to_owned(),
+        Action::LeaseList => "list leases".to_owned(),
+        Action::LeaseRenew { path } => format!("renew the lease of {path}"),
+        Action::LeaseRevoke(selector) => format!("revoke {}", selected(selector)),
         Action::Look => "look".to_owned(),
         Action::Revoke { identities, rule } => format!("end identities {}: {rule}", list(identities)),
         Action::RoleApply(roles) => {

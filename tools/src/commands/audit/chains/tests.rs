@@ -1,14 +1,15 @@
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::signature::P256Key;
 use vouchsafe_crypto::transcript::chain_link;
-use vouchsafe_protocol::log::{AuditEntry, RequestRef};
+use vouchsafe_protocol::log::{AuditEntry, PolicyRule, RequestRef};
+use vouchsafe_protocol::policy::PlatformKind;
 
 use super::*;
 
 const START: [u8; 32] = [7; 32];
 
 fn agent(identity: u64) -> Actor {
-    Actor::Agent { role: "billing".parse().unwrap(), identity, evidence: [1; 32] }
+    Actor::Agent { role: "billing".parse().unwrap(), identity, evidence: [1; 32], platform: PlatformKind::Snp }
 }
 
 /// A log of one session: an introduction, three requests of which the second is in the journal, and heads over
@@ -20,7 +21,7 @@ struct Log {
 
 fn placed(stream: StreamId, actor: Actor, request: Option<RequestRef>, action: Action) -> Placed {
     let entry =
-        AuditEntry { blind: [0; 16], at_secs: 1, actor, request, action, decision: Decision::Allowed };
+        AuditEntry { blind: [0; 16], at_secs: 1, actor, request, action, decision: Decision::Allowed, rule: PolicyRule::None, lease: None };
     Placed { stream, leaf: 0, entry }
 }
 
