@@ -4,6 +4,7 @@
 //! of its thread; what real processes do together is timed by the wall, the figure and its primitive in turns.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use crate::report::Row;
 
 mod clock;
 mod cold;
+mod compare;
 mod core;
 mod echo;
 mod evidence;
 mod load;
+mod openbao;
 mod report;
 mod sessions;
 mod tpm;
@@ -39,6 +42,9 @@ struct Options {
     /// Numbers of sessions to read and write with.
     #[arg(long, value_delimiter = ',', value_name = "N")]
     sessions: Vec<usize>,
+    /// Measure beside this OpenBao, and nothing else: see scripts/bench-openbao.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["only", "sessions"])]
+    openbao: Option<PathBuf>,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -122,8 +128,14 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     if !options.sessions.is_empty() {
         extent.sessions.clone_from(&options.sessions);
     }
-    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    let wanted = |part| match options.openbao {
+        Some(_) => false,
+        None => options.only.is_empty() || options.only.contains(&part),
+    };
     let mut rows: Vec<Row> = Vec::new();
+    if let Some(program) = &options.openbao {
+        rows.extend(compare::measure(program, &extent).await?);
+    }
     if wanted(Part::Evidence) || wanted(Part::Introduction) {
         say("making a simulated chip");
         let snp = Snp::new(SimulatedChip::generate(Product::Genoa)?)?;
