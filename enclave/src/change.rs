@@ -67,6 +67,8 @@ pub(crate) enum Change {
     Transit(TransitChange),
     /// Of labels.
     Derive(DeriveChange),
+    /// A lease was ended before its time.
+    LeaseRevoked { number: u64 },
 }
 
 /// An identity and what its evidence showed.

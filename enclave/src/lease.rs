@@ -11,10 +11,10 @@ use vouchsafe_protocol::id::RoleName;
 use vouchsafe_protocol::lease::{Lease, LeaseEntry};
 use vouchsafe_protocol::limits::{LEASES, LIST_PAGE};
 use vouchsafe_protocol::path::Path;
-use vouchsafe_protocol::policy::{LeaseTerms, Role};
+use vouchsafe_protocol::policy::{Capability, LeaseTerms, Renewal, Role};
 use vouchsafe_protocol::refusal::RefusalCode;
 
-use crate::change::Identity;
+use crate::change::{Identity, IdentitySubject};
 use crate::state::State;
 
 /// Entries that one step of cleaning up looks at: a few milliseconds.
@@ -39,9 +39,9 @@ struct Entry {
     path: Arc<str>,
     identity: u64,
     role: u32,
+    can: Capability,
     until_secs: u64,
     end_secs: u64,
-    renewed_secs: u64,
 }
 
 /// A lease that is handed out.
@@ -49,18 +49,18 @@ struct Entry {
 pub(crate) struct NewLease {
     pub lease: Lease,
     pub path: Path,
+    /// What it was handed out for: its renewal asks for the same.
+    pub can: Capability,
     pub identity: u64,
     pub role: RoleName,
-    pub at_secs: u64,
 }
 
 /// A lease that holds for longer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RenewedLease {
     pub lease: Lease,
-    /// Of the same key as before.
+    /// Of the same key and role as before.
     pub identity: u64,
-    pub at_secs: u64,
 }
 
 impl Leases {
@@ -93,7 +93,7 @@ impl Leases {
     }
 
     pub fn insert(&mut self, new: &NewLease) {
-        let NewLease { lease: Lease { number, until_secs, end_secs }, path, identity, role, at_secs } = new;
+        let NewLease { lease: Lease { number, until_secs, end_secs }, path, can, identity, role } = new;
         let role = self.role_index(role);
         if let Some((_, count)) = self.roles.get_mut(role) {
             *count += 1;
@@ -102,9 +102,9 @@ impl Leases {
             path: self.interned(path),
             identity: *identity,
             role: u32::try_from(role).unwrap_or(u32::MAX),
+            can: *can,
             until_secs: *until_secs,
             end_secs: *end_secs,
-            renewed_secs: *at_secs,
         };
         self.last = self.last.max(*number);
         self.ends.insert((*until_secs, *number));
@@ -113,12 +113,12 @@ impl Leases {
     }
 
     pub fn renew(&mut self, renewed: &RenewedLease) {
-        let RenewedLease { lease: Lease { number, until_secs, end_secs: _ }, identity, at_secs } = renewed;
+        let RenewedLease { lease: Lease { number, until_secs, end_secs: _ }, identity } = renewed;
         let Some(entry) = self.by_number.get_mut(number) else { return };
         self.ends.remove(&(entry.until_secs, *number));
         self.ends.insert((*until_secs, *number));
         let before = std::mem::replace(&mut entry.identity, *identity);
-        (entry.until_secs, entry.renewed_secs) = (*until_secs, *at_secs);
+        entry.until_secs = *until_secs;
         self.count_off(before);
         *self.of_identity.entry(*identity).or_default() += 1;
     }
@@ -127,7 +127,7 @@ impl Leases {
     pub fn remove_ended(&mut self, last: (u64, u64)) {
         while let Some(first) = self.ends.first().copied().filter(|first| *first <= last) {
             self.ends.remove(&first);
-            self.forget(first.1);
+            self.remove(first.1);
         }
     }
 
@@ -144,11 +144,11 @@ impl Leases {
                 gone.push(*number);
             }
         }
-        gone.into_iter().for_each(|number| self.forget(number));
+        gone.into_iter().for_each(|number| self.remove(number));
         (looked_at == STEP).then_some(last + 1)
     }
 
-    fn forget(&mut self, number: u64) {
+    pub fn remove(&mut self, number: u64) {
         let Some(entry) = self.by_number.remove(&number) else { return };
         self.ends.remove(&(entry.until_secs, number));
         self.count_off(entry.identity);
@@ -204,10 +204,11 @@ impl Leases {
     pub fn digest_into(&self, part: &mut dyn FnMut(&[u8])) {
         part(&self.last.to_be_bytes());
         for (number, entry) in &self.by_number {
-            let Entry { path, identity, role, until_secs, end_secs, renewed_secs } = entry;
+            let Entry { path, identity, role, can, until_secs, end_secs } = entry;
             part(path.as_bytes());
             part(&role.to_be_bytes());
-            for value in [number, identity, until_secs, end_secs, renewed_secs] {
+            part(&[*can as u8]);
+            for value in [number, identity, until_secs, end_secs] {
                 part(&value.to_be_bytes());
             }
         }
@@ -223,7 +224,7 @@ impl State {
         &self,
         identity: &Identity,
         role: &Role,
-        path: &Path,
+        (path, can): (&Path, Capability),
         terms: LeaseTerms,
         now: u64,
     ) -> Result<Option<NewLease>, RefusalCode> {
@@ -238,7 +239,7 @@ impl State {
         let until_secs = now.saturating_add(u64::from(ttl_secs)).min(identity.evidence_until_secs);
         let lease = Lease { number: self.leases.next(), until_secs, end_secs };
         let (path, role) = (path.clone(), role.name.clone());
-        Ok(Some(NewLease { lease, path, identity: identity.number, role, at_secs: now }))
+        Ok(Some(NewLease { lease, path, can, identity: identity.number, role }))
     }
 
     /// Whether a lease holds: it has not ended, nothing revoked it, and neither is the identity that it rests on.
@@ -249,26 +250,33 @@ impl State {
             && !self.revocations.end_lease(number, &entry.path)
     }
 
-    /// A lease that the holder of this key may see: its path, the identity it rests on, and the time of its renewal.
-    fn own_lease(&self, number: u64, key: &[u8], now: u64) -> Result<&Entry, RefusalCode> {
-        let entry = self.leases.by_number.get(&number).ok_or(RefusalCode::NotFound)?;
-        let own = self.identities.get(entry.identity).is_some_and(|identity| identity.key == key);
-        // Somebody else's is as good as none.
-        if own && self.holds(number, entry, now) { Ok(entry) } else { Err(RefusalCode::NotFound) }
+    /// Whether an identity is of the key and the role that hold a lease: the one that it rests on, or one before or
+    /// after it.
+    fn is_own(&self, entry: &Entry, of: &Identity) -> bool {
+        let holder = self.identities.get(entry.identity);
+        holder.is_some_and(|holder| holder.key == of.key && role_of(holder) == role_of(of))
     }
 
-    /// The path of a lease that the holder of this key may renew.
+    /// A lease that an identity's key and role hold. Somebody else's is as good as none.
+    fn own_lease(&self, number: u64, of: &Identity, now: u64) -> Result<&Entry, RefusalCode> {
+        let entry = self.leases.by_number.get(&number);
+        let own = entry.filter(|entry| self.is_own(entry, of) && self.holds(number, entry, now));
+        own.ok_or(RefusalCode::NotFound)
+    }
+
+    /// The path of a lease that an identity's key and role hold, and what was handed out.
     ///
     /// # Errors
     /// [`RefusalCode::NotFound`].
-    pub fn leased_path(&self, number: u64, key: &[u8], now: u64) -> Result<Path, RefusalCode> {
-        self.own_lease(number, key, now)?.path.parse().map_err(|_| RefusalCode::Path)
+    pub fn leased(&self, number: u64, of: &Identity, now: u64) -> Result<(Path, Capability), RefusalCode> {
+        let entry = self.own_lease(number, of, now)?;
+        Ok((entry.path.parse().map_err(|_| RefusalCode::Path)?, entry.can))
     }
 
     /// A lease made to hold for another period, by terms that are in force now, resting on `newest`.
     ///
     /// # Errors
-    /// [`RefusalCode::NotFound`] unless the key holds it; [`RefusalCode::LeaseEnd`] at its end;
+    /// [`RefusalCode::NotFound`] unless its key and role hold it; [`RefusalCode::LeaseEnd`] at its end;
     /// [`RefusalCode::EvidenceExpired`] if its rule asks for evidence younger than its last renewal;
     /// [`RefusalCode::Denied`] if nothing on this path is leased any more.
     pub fn plan_renewal(
@@ -278,11 +286,11 @@ impl State {
         terms: LeaseTerms,
         now: u64,
     ) -> Result<RenewedLease, RefusalCode> {
-        let entry = self.own_lease(number, &newest.key, now)?;
+        let entry = self.own_lease(number, newest, now)?;
         let LeaseTerms::Lease { ttl_secs, max_secs: _, renewal } = terms else {
             return Err(RefusalCode::Denied);
         };
-        if renewal == vouchsafe_protocol::policy::Renewal::FreshEvidence && newest.number <= entry.identity {
+        if renewal == Renewal::FreshEvidence && newest.number <= entry.identity {
             return Err(RefusalCode::EvidenceExpired);
         }
         let wished = now.saturating_add(u64::from(ttl_secs));
@@ -292,16 +300,13 @@ impl State {
         // What was promised is never shortened.
         let until_secs = wished.min(entry.end_secs).min(newest.evidence_until_secs).max(entry.until_secs);
         let lease = Lease { number, until_secs, end_secs: entry.end_secs };
-        Ok(RenewedLease { lease, identity: newest.number, at_secs: now })
+        Ok(RenewedLease { lease, identity: newest.number })
     }
 
-    /// A page of leases that hold, of one key or of all, and after which number to go on, if there are more to look at.
-    pub fn list_leases(&self, after: u64, key: Option<&[u8]>, now: u64) -> (Vec<LeaseEntry>, Option<u64>) {
-        let of_key = |entry: &Entry| {
-            key.is_none_or(|key| {
-                self.identities.get(entry.identity).is_some_and(|identity| identity.key == key)
-            })
-        };
+    /// A page of leases that hold, of one key and role or of all, and after which number to go on, if there are more to
+    /// look at.
+    pub fn list_leases(&self, after: u64, of: Option<&Identity>, now: u64) -> (Vec<LeaseEntry>, Option<u64>) {
+        let told = |entry: &Entry| of.is_none_or(|of| self.is_own(entry, of));
         // Somebody with few leases among many must not make everybody wait: a page also ends after a step.
         let mut looked_at = self.leases.by_number.range(after.saturating_add(1)..).take(STEP);
         let (mut page, mut last) = (Vec::new(), after);
@@ -309,11 +314,18 @@ impl State {
             && let Some((number, entry)) = looked_at.next()
         {
             last = *number;
-            if of_key(entry) && self.holds(*number, entry, now) {
+            if told(entry) && self.holds(*number, entry, now) {
                 page.extend(self.leases.told(*number, entry));
             }
         }
         let more = self.leases.by_number.range(last.saturating_add(1)..).next().is_some();
         (page, more.then_some(last))
+    }
+}
+
+fn role_of(identity: &Identity) -> Option<&RoleName> {
+    match &identity.subject {
+        IdentitySubject::Agent { role, .. } => Some(role),
+        IdentitySubject::Operator(_) => None,
     }
 }

@@ -17,30 +17,23 @@ use crate::lease::NewLease;
 use crate::requests::Decided;
 use crate::session::SessionId;
 
-/// What a lease can be for.
-const LEASED: [Capability; 4] =
-    [Capability::DataKey, Capability::Derive, Capability::Export, Capability::Read];
-
 /// What a request hands out, if it is something that can have a lease.
-pub(crate) fn handed_out(request: &Request) -> Option<&Path> {
-    match request {
-        Request::Derive(DeriveRequest::Key { label: path, .. })
-        | Request::Kv(KvRequest::Get { path, .. })
-        | Request::Transit(
-            TransitRequest::DataKey { key: path, .. } | TransitRequest::Export { key: path, .. },
-        ) => Some(path),
-        _ => None,
-    }
+pub(crate) fn handed_out(request: &Request) -> Option<(Path, Capability)> {
+    let (path, can) = match request {
+        Request::Derive(DeriveRequest::Key { label, .. }) => (label, Capability::Derive),
+        Request::Kv(KvRequest::Get { path, .. }) => (path, Capability::Read),
+        Request::Transit(TransitRequest::DataKey { key, .. }) => (key, Capability::DataKey),
+        Request::Transit(TransitRequest::Export { key, .. }) => (key, Capability::Export),
+        _ => return None,
+    };
+    Some((path.clone(), can))
 }
 
 /// The lease that a change is about.
 pub(crate) fn named_lease(change: &Option<Change>) -> Option<u64> {
     match change {
         Some(Change::LeaseRenewed(renewed)) => Some(renewed.lease.number),
-        Some(Change::Decision(decision)) => match decision.selector {
-            Selector::Lease(number) => Some(number),
-            _ => None,
-        },
+        Some(Change::LeaseRevoked { number }) => Some(*number),
         _ => None,
     }
 }
@@ -65,7 +58,7 @@ impl Core {
         let state = self.state();
         let newest = self.newest_of(id).ok_or(RefusalCode::Identity)?;
         let own = match subject {
-            IdentitySubject::Agent { .. } => Some(newest.key.as_slice()),
+            IdentitySubject::Agent { .. } => Some(newest),
             IdentitySubject::Operator(_) => None,
         };
         match (request, own) {
@@ -75,12 +68,18 @@ impl Core {
                 Ok(Decided { action: Action::LeaseList, change: None, reply })
             }
             (LeaseRequest::Renew { number }, Some(_)) => self.decide_renewal(number, newest, now),
-            (LeaseRequest::Revoke(Selector::Lease(number)), Some(key)) => {
-                // Somebody else's is as good as none.
-                state.leased_path(number, key, now)?;
-                Ok(self.decide_revocation(Selector::Lease(number))?)
+            (LeaseRequest::Revoke(Selector::Lease(number)), own) => {
+                match own {
+                    Some(own) => state.leased(number, own, now).map(drop)?,
+                    None if state.leases.knows(number) => {}
+                    None => return Err(RefusalCode::NotFound.into()),
+                }
+                Ok(revoked(Selector::Lease(number), Change::LeaseRevoked { number }))
             }
-            (LeaseRequest::Revoke(selector), None) => Ok(self.decide_revocation(selector)?),
+            (LeaseRequest::Revoke(selector), None) => {
+                let decision = state.plan_revocation(selector.clone())?;
+                Ok(revoked(selector, Change::Decision(decision)))
+            }
             (LeaseRequest::Renew { .. }, None) | (LeaseRequest::Revoke(_), Some(_)) => {
                 Err(RefusalCode::Denied.into())
             }
@@ -88,14 +87,14 @@ impl Core {
     }
 
     /// Steps:
-    /// 1. the key of the session holds the lease (V7);
+    /// 1. the key and the role of the session hold the lease (V7);
     /// 2. the newest evidence of that key satisfies the policy in force, at this time;
-    /// 3. the role still allows to have it, with a lease;
+    /// 3. the role still allows what was handed out, with a lease;
     /// 4. [`crate::state::State::plan_renewal`].
     fn decide_renewal(&self, number: u64, newest: &Identity, now: u64) -> Result<Decided, Refusal> {
         let state = self.state();
         // 1
-        let path = state.leased_path(number, &newest.key, now)?;
+        let (path, can) = state.leased(number, newest, now)?;
         // 2
         state
             .judge(newest, now)
@@ -105,13 +104,10 @@ impl Core {
             return Err(RefusalCode::Denied.into());
         };
         let role = state.roles.get(role).ok_or(RefusalCode::Denied)?;
-        let mut terms = LEASED.into_iter().filter_map(|capability| {
-            match role.grants.ruling(capability, &path, false, Asking { identity: newest, now }) {
-                Ruling::Allowed { lease: lease @ LeaseTerms::Lease { .. }, .. } => Some(lease),
-                Ruling::Allowed { lease: LeaseTerms::None, .. } | Ruling::Denied(_) => None,
-            }
-        });
-        let terms = terms.next().ok_or(RefusalCode::Denied)?;
+        let terms = match role.grants.ruling(can, &path, false, Asking { identity: newest, now }) {
+            Ruling::Allowed { lease, .. } => lease,
+            Ruling::Denied(_) => return Err(RefusalCode::Denied.into()),
+        };
         // 4
         let renewed = state.plan_renewal(number, newest, terms, now)?;
         let reply = Reply::Lease(LeaseReply::Renewed(renewed.lease));
@@ -119,24 +115,22 @@ impl Core {
         Ok(Decided { action, change: Some(Change::LeaseRenewed(renewed)), reply })
     }
 
-    fn decide_revocation(&self, selector: Selector) -> Result<Decided, RefusalCode> {
-        let decision = self.state().plan_revocation(selector)?;
-        let action = Action::LeaseRevoke(decision.selector.clone());
-        let reply = Reply::Lease(LeaseReply::Revoked);
-        Ok(Decided { action, change: Some(Change::Decision(decision)), reply })
-    }
-
     /// The lease that goes with what is handed out, by the terms of the rule that allowed it.
     pub(crate) fn lease(
         &self,
         id: SessionId,
-        path: &Path,
+        what: (&Path, Capability),
         terms: LeaseTerms,
         now: u64,
     ) -> Result<Option<NewLease>, RefusalCode> {
         let identity = self.newest_of(id).ok_or(RefusalCode::Identity)?;
         let IdentitySubject::Agent { role, .. } = &identity.subject else { return Ok(None) };
         let role = &self.state().roles.get(role).ok_or(RefusalCode::Denied)?.role;
-        self.state().plan_lease(identity, role, path, terms, now)
+        self.state().plan_lease(identity, role, what, terms, now)
     }
+}
+
+fn revoked(selector: Selector, change: Change) -> Decided {
+    let reply = Reply::Lease(LeaseReply::Revoked);
+    Decided { action: Action::LeaseRevoke(selector), change: Some(change), reply }
 }

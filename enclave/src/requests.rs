@@ -118,11 +118,11 @@ impl Core {
                 return self.refuse(asked, actor, Refused { action, refusal: code.into(), rule }, now, ports);
             }
         };
-        let lease = handed_out(&request).map(|path| (path.clone(), lease));
+        let lease = handed_out(&request).map(|what| (what, lease));
         let special = Special::of(id, &request);
         let decided = self.decide(id, &subject, request, now, ports).and_then(|decided| {
             let lease = match lease {
-                Some((path, terms)) => self.lease(id, &path, terms, now)?,
+                Some(((path, can), terms)) => self.lease(id, (&path, can), terms, now)?,
                 None => None,
             };
             Ok((decided, lease))

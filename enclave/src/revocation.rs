@@ -105,12 +105,12 @@ impl Revocation {
     fn ends_lease(&self, number: u64, path: &str) -> bool {
         number < self.leases_below
             && match &self.selector {
-                Selector::Lease(one) => number == *one,
                 Selector::Prefix(prefix) => path
                     .strip_prefix(prefix.as_str())
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
                 Selector::EvidenceBefore(_)
                 | Selector::Identity(_)
+                | Selector::Lease(_)
                 | Selector::Measurement(_)
                 | Selector::Platform(_)
                 | Selector::Role(_) => false,
@@ -122,12 +122,13 @@ impl State {
     /// A decision on what has been handed out so far.
     ///
     /// # Errors
-    /// [`RefusalCode::NotFound`] for an identity or a lease that there is not; [`RefusalCode::Busy`] while too many
+    /// [`RefusalCode::NotFound`] for an identity that there is not; [`RefusalCode::Busy`] while too many
     /// decisions are being cleaned up after.
     pub fn plan_revocation(&self, selector: Selector) -> Result<Revocation, RefusalCode> {
         let known = match &selector {
             Selector::Identity(number) => self.identities.get(*number).is_some(),
-            Selector::Lease(number) => self.leases.knows(*number),
+            // One lease is ended on the spot, not by a decision.
+            Selector::Lease(_) => false,
             Selector::EvidenceBefore(_)
             | Selector::Measurement(_)
             | Selector::Platform(_)

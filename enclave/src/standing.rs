@@ -24,10 +24,11 @@ const JUDGED: usize = 100;
 const CLEAN_UP_SECS: u64 = 10;
 
 /// What is left to do after decisions, and not part of the state: a start does it all over.
-#[derive(Default)]
 pub(crate) struct Chores {
     /// The identity to judge next under the policy in force.
     judge_from: Option<u64>,
+    /// When the next of them gets older than its role lets it since the last change of policy.
+    judge_at: u64,
     /// Ended leases wait until then.
     clean_up_at: u64,
 }
@@ -35,7 +36,7 @@ pub(crate) struct Chores {
 impl Chores {
     /// Every identity must be judged again.
     pub fn for_all() -> Self {
-        Self { judge_from: Some(0), clean_up_at: 0 }
+        Self { judge_from: Some(0), judge_at: u64::MAX, clean_up_at: 0 }
     }
 }
 
@@ -52,8 +53,32 @@ impl State {
         if accepted_by(&rules).is_none() {
             return Err(refusal(&rules).code());
         }
-        let young = identity.at_secs.saturating_add(u64::from(role.evidence_max_age_secs)) > now;
-        if young { Ok(()) } else { Err(EVIDENCE_AGE) }
+        self.check_age(identity, now)
+    }
+
+    /// Judges an identity by its role as it is now, if it was accepted by what that was before; and its age in any case.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    fn stands(&self, identity: &Identity, judged: bool, now: u64) -> Result<(), &'static str> {
+        let changed = match &identity.subject {
+            IdentitySubject::Agent { role, .. } => {
+                self.roles.get(role).ok_or(ROLE_GONE)?.since > identity.number
+            }
+            IdentitySubject::Operator(_) => false,
+        };
+        if changed && !judged { self.judge(identity, now) } else { self.check_age(identity, now) }
+    }
+
+    fn check_age(&self, identity: &Identity, now: u64) -> Result<(), &'static str> {
+        if now < self.too_old_at(identity) { Ok(()) } else { Err(EVIDENCE_AGE) }
+    }
+
+    /// When an identity's evidence is too old by what its role says now.
+    fn too_old_at(&self, identity: &Identity) -> u64 {
+        let IdentitySubject::Agent { role, .. } = &identity.subject else { return u64::MAX };
+        let most = self.roles.get(role).map_or(0, |role| role.role.evidence_max_age_secs);
+        identity.at_secs.saturating_add(u64::from(most))
     }
 }
 
@@ -62,7 +87,7 @@ impl Core {
     ///
     /// 1. no later boot of its TPM was seen (T11);
     /// 2. it is known, and no decision revoked it;
-    /// 3. if policy has changed since it was last asked: its evidence satisfies the policy in force.
+    /// 3. its evidence satisfies the policy in force, which is judged once for each change of policy, and is not too old.
     ///
     /// # Errors
     /// [`Refusal`], with the rule that ended it.
@@ -86,15 +111,13 @@ impl Core {
         let identity = state.identities.get(number).filter(|one| !state.revocations.end_identity(one));
         let identity = identity.ok_or_else(|| ended(REVOKED))?;
         // 3
-        if judged != state.policy_revision {
-            let revision = state.policy_revision;
-            if let Err(rule) = state.judge(identity, now) {
-                self.revoke(vec![number], rule, now, ports)?;
-                return Err(ended(rule));
-            }
-            if let Ok(session) = self.session(id) {
-                session.judged = revision;
-            }
+        let revision = state.policy_revision;
+        if let Err(rule) = state.stands(identity, judged == revision, now) {
+            self.revoke(vec![number], rule, now, ports)?;
+            return Err(ended(rule));
+        }
+        if let Ok(session) = self.session(id) {
+            session.judged = revision;
         }
         Ok(())
     }
@@ -105,11 +128,15 @@ impl Core {
         if !state.revocations.is_empty() || self.chores.judge_from.is_some() {
             return 0;
         }
-        state.leases.first_end().map_or(u64::MAX, |secs| secs.max(self.chores.clean_up_at))
+        let first_end = state.leases.first_end().map_or(u64::MAX, |secs| secs.max(self.chores.clean_up_at));
+        first_end.min(self.chores.judge_at)
     }
 
     /// One step of it.
     pub(crate) fn do_chore(&mut self, now: u64, ports: &mut dyn Ports) -> Result<(), RefusalCode> {
+        if self.chores.judge_at <= now {
+            (self.chores.judge_from, self.chores.judge_at) = (Some(0), u64::MAX);
+        }
         if let Some(from) = self.chores.judge_from {
             return self.judge_some(from, now, ports);
         }
@@ -133,8 +160,17 @@ impl Core {
         let state = self.state();
         let some: Vec<&Identity> = state.identities.from(from).take(JUDGED).collect();
         let next = some.last().filter(|_| some.len() == JUDGED).map(|last| last.number + 1);
-        let fail = |identity: &&Identity| Some((identity.number, state.judge(identity, now).err()?));
-        let failed: Vec<_> = some.iter().filter_map(fail).collect();
+        let (mut failed, mut judge_at) = (Vec::new(), self.chores.judge_at);
+        for identity in some {
+            match state.stands(identity, false, now) {
+                Ok(()) if state.too_old_at(identity) < identity.evidence_until_secs => {
+                    judge_at = judge_at.min(state.too_old_at(identity));
+                }
+                Ok(()) => {}
+                Err(rule) => failed.push((identity.number, rule)),
+            }
+        }
+        self.chores.judge_at = judge_at;
         for (number, rule) in failed {
             self.revoke(vec![number], rule, now, ports)?;
         }

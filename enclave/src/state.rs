@@ -67,6 +67,8 @@ pub(crate) type Roles = BTreeMap<RoleName, CompiledRole>;
 pub(crate) struct CompiledRole {
     pub role: Role,
     pub grants: Grants,
+    /// Identities from this number on were accepted by this very role, lower ones by what it was before.
+    pub since: u64,
 }
 
 /// The id of the vault with this authority and these anchors.
@@ -158,6 +160,7 @@ impl State {
                 }
             }
             Change::LeaseRenewed(renewed) => self.leases.renew(renewed),
+            Change::LeaseRevoked { number } => self.leases.remove(*number),
             Change::LeasesEnded { last } => self.leases.remove_ended(*last),
             Change::Decision(decision) => self.revocations.add(decision.clone()),
             Change::Sweep => self.sweep(),
@@ -186,10 +189,16 @@ impl State {
 
     /// Roles are shared with introductions under way, which go on with the ones they began with.
     fn apply_roles(&mut self, roles: &[Role]) {
-        let compiled = |role: &Role| CompiledRole { role: role.clone(), grants: Grants::of(role) };
-        let kept = self.roles.iter().map(|(name, role)| (name.clone(), compiled(&role.role)));
-        let mut all: Roles = kept.collect();
-        all.extend(roles.iter().map(|role| (role.name.clone(), compiled(role))));
+        let next = self.identities.next();
+        let compiled = |role: &Role, since| {
+            let compiled = CompiledRole { role: role.clone(), grants: Grants::of(role), since };
+            (role.name.clone(), compiled)
+        };
+        let mut all: Roles = self.roles.values().map(|kept| compiled(&kept.role, kept.since)).collect();
+        for role in roles {
+            let same = all.get(&role.name).filter(|known| known.role == *role);
+            all.extend([compiled(role, same.map_or(next, |known| known.since))]);
+        }
         self.roles = Arc::new(all);
         self.policy_revision += 1;
     }
@@ -224,6 +233,7 @@ impl State {
         collateral.iter().for_each(|digest| part(digest));
         for role in self.roles.values() {
             part(&codec::encode(&role.role).unwrap_or_default());
+            part(&role.since.to_be_bytes());
         }
         self.kv.digest_into(&mut part);
         self.transit.digest_into(&mut part);
