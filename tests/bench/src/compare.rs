@@ -62,7 +62,9 @@ impl Work {
 pub async fn measure(program: &Path, extent: &Extent) -> anyhow::Result<Vec<Row>> {
     let dir = tempfile::tempdir()?;
     say("starting both");
-    let mut bench = Bench::start(&dir.path().join("vault")).await?;
+    let vault = dir.path().join("vault");
+    tokio::fs::create_dir(&vault).await?;
+    let mut bench = Bench::start(&vault).await?;
     let bao = OpenBao::start(program, &dir.path().join("openbao")).await?;
     let sessions = bench.connect(CONNECTIONS).await?;
     let mut connections = Vec::new();
