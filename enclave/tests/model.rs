@@ -12,6 +12,8 @@
     reason = "test helpers; clippy exempts only the tests themselves"
 )]
 
+#[path = "model/kv.rs"]
+mod kv;
 mod support;
 
 use std::collections::BTreeMap;
@@ -23,21 +25,23 @@ use rand::{Rng, SeedableRng};
 use support::*;
 use vouchsafe_enclave::{Durable, Pending, RestoreError};
 use vouchsafe_protocol::collateral::CollateralItem;
-use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, KvState};
-use vouchsafe_protocol::limits::KV_VERSIONS;
+use vouchsafe_protocol::codec;
+use vouchsafe_protocol::kv::{KvNotice, KvSelect};
+use vouchsafe_protocol::limits::SESSION_FRAME_LEN;
 use vouchsafe_protocol::link::StorageReply;
 use vouchsafe_protocol::policy::Capability;
 use vouchsafe_protocol::refusal::RefusalCode;
-use vouchsafe_protocol::session::{AgentFrame, Outcome, Reply, Request};
+use vouchsafe_protocol::session::{AgentFrame, NOTICE, Outcome, Reply, Request, parse_vault_frame};
 use vouchsafe_simulation::CrlSpec;
 
 const STEPS: usize = 24;
-const PATHS: [&str; 5] = ["kv/web/a", "kv/web/b", "kv/web/b/c", "kv/secret", "kv/ops/x"];
 
-/// What a secret is, said as plainly as possible.
+/// What a vault is, said as plainly as possible.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Reference {
-    secrets: BTreeMap<String, Vec<(u64, KvState, Vec<u8>)>>,
+    kv: kv::Model,
+    /// The time of the newest record of the journal.
+    latest: u64,
     /// What the role `web` may do below `kv/web`.
     may: Vec<Capability>,
     /// Which of [`LISTS`] was imported.
@@ -52,11 +56,7 @@ static LISTS: LazyLock<[Vec<u8>; 3]> =
 #[derive(Debug, PartialEq)]
 enum Expected {
     Refused(RefusalCode),
-    Value(u64, Vec<u8>),
-    Written(u64),
-    Names(Vec<String>),
-    Metadata(u64, Vec<(u64, KvState)>),
-    Changed,
+    Kv(kv::Expected),
     Done,
     /// Imported, or there already; and how many things are kept of it.
     Imported(usize),
@@ -71,13 +71,7 @@ enum Who {
 /// A request as the reference understands it.
 #[derive(Clone, Debug)]
 enum Ask {
-    Put(&'static str, Vec<u8>, Option<u64>),
-    Get(&'static str, Option<u64>),
-    Delete(&'static str, Vec<u64>),
-    Undelete(&'static str, Vec<u64>),
-    Destroy(&'static str, Vec<u64>),
-    List(&'static str),
-    Metadata(&'static str),
+    Kv(kv::Ask),
     Role(Vec<Capability>),
     /// A revocation list of [`LISTS`], or one that is none.
     Import(usize),
@@ -85,57 +79,21 @@ enum Ask {
 
 impl Ask {
     fn random(rng: &mut StdRng) -> Self {
-        let path = PATHS.choose(rng).unwrap();
-        let version = |rng: &mut StdRng| rng.random_range(0..5u64);
-        let versions =
-            |rng: &mut StdRng| (0..rng.random_range(0..3)).map(|_| rng.random_range(0..4)).collect();
         match rng.random_range(0..22) {
-            0..6 => {
-                let value = (0..rng.random_range(0..9)).map(|_| rng.random()).collect();
-                let cas = rng.random_bool(0.5).then(|| version(rng));
-                Self::Put(path, value, cas)
-            }
-            6..11 => Self::Get(path, rng.random_bool(0.4).then(|| version(rng))),
-            11 | 12 => Self::Delete(path, versions(rng)),
-            13 => Self::Undelete(path, versions(rng)),
-            14 => Self::Destroy(path, versions(rng)),
-            15 | 16 => Self::List(["kv", "kv/web", "kv/web/b", "kv/none"].choose(rng).unwrap()),
-            17 | 18 => Self::Metadata(path),
-            19 | 20 => Self::Import(rng.random_range(0..=LISTS.len())),
+            0..18 => Self::Kv(kv::Ask::random(rng)),
+            18 | 19 => Self::Import(rng.random_range(0..=LISTS.len())),
             _ => Self::Role(ALL.iter().copied().filter(|_| rng.random_bool(0.7)).collect()),
         }
     }
 
     fn request(&self) -> Request {
-        let path = |text: &str| text.parse().unwrap();
-        Request::Kv(match self {
-            Self::Put(at, value, cas) => {
-                return put(at, value, cas.map_or(Cas::Any, Cas::Version));
-            }
-            Self::Get(at, version) => KvRequest::Get { path: path(at), version: *version },
-            Self::Delete(at, versions) => KvRequest::Delete { path: path(at), versions: versions.clone() },
-            Self::Undelete(at, versions) => {
-                KvRequest::Undelete { path: path(at), versions: versions.clone() }
-            }
-            Self::Destroy(at, versions) => KvRequest::Destroy { path: path(at), versions: versions.clone() },
-            Self::List(at) => KvRequest::List { prefix: path(at), after: None },
-            Self::Metadata(at) => KvRequest::Metadata { path: path(at) },
-            Self::Role(may) => return Request::RoleApply(vec![web(may)]),
+        match self {
+            Self::Kv(ask) => Request::Kv(ask.request()),
+            Self::Role(may) => Request::RoleApply(vec![web(may)]),
             Self::Import(which) => {
                 let list = LISTS.get(*which).cloned().unwrap_or_else(|| vec![0x30, 0]);
-                return Request::CollateralImport(vec![CollateralItem::AmdCrl(list)]);
+                Request::CollateralImport(vec![CollateralItem::AmdCrl(list)])
             }
-        })
-    }
-
-    fn needs(&self) -> (Capability, &'static str) {
-        match self {
-            Self::Put(at, ..) => (Capability::Write, at),
-            Self::Get(at, _) => (Capability::Read, at),
-            Self::Delete(at, _) | Self::Undelete(at, _) => (Capability::Delete, at),
-            Self::Destroy(at, _) => (Capability::Destroy, at),
-            Self::List(at) | Self::Metadata(at) => (Capability::List, at),
-            Self::Role(_) | Self::Import(_) => (Capability::Write, ""),
         }
     }
 }
@@ -147,105 +105,47 @@ fn web(may: &[Capability]) -> vouchsafe_protocol::policy::Role {
 
 impl Reference {
     fn allows(&self, who: Who, ask: &Ask) -> bool {
-        let (capability, at) = ask.needs();
-        match (who, ask) {
-            (Who::Operator, Ask::Role(_) | Ask::Import(_)) => true,
-            (Who::Agent, Ask::Role(_) | Ask::Import(_)) => false,
-            (Who::Operator, _) => capability != Capability::Read,
-            (Who::Agent, Ask::List(_)) => {
-                self.may.contains(&capability) && (at == "kv/web" || at.starts_with("kv/web/"))
+        let Ask::Kv(ask) = ask else { return who == Who::Operator };
+        let (capability, at, below) = ask.needs();
+        match who {
+            Who::Operator => capability != Capability::Read,
+            Who::Agent => {
+                let covered = at.starts_with("kv/web/") || (below && at == "kv/web");
+                self.may.contains(&capability) && covered
             }
-            (Who::Agent, _) => self.may.contains(&capability) && at.starts_with("kv/web/"),
         }
     }
 
-    fn answer(&mut self, who: Who, ask: &Ask) -> Expected {
+    /// Whether a change came of it, besides.
+    fn answer(&mut self, who: Who, ask: &Ask, now: u64, leaf: u64) -> (Expected, bool) {
         if !self.allows(who, ask) {
-            return Expected::Refused(RefusalCode::Denied);
+            return (Expected::Refused(RefusalCode::Denied), false);
         }
-        self.serve(ask).unwrap_or_else(Expected::Refused)
+        let before = self.clone();
+        self.serve(ask, now, leaf).unwrap_or_else(|code| {
+            *self = before;
+            (Expected::Refused(code), false)
+        })
     }
 
-    fn serve(&mut self, ask: &Ask) -> Result<Expected, RefusalCode> {
+    fn serve(&mut self, ask: &Ask, now: u64, leaf: u64) -> Result<(Expected, bool), RefusalCode> {
         match ask {
-            Ask::Put(at, value, cas) => {
-                let versions = self.secrets.get(*at).cloned().unwrap_or_default();
-                let current = versions.last().map_or(0, |version| version.0);
-                if cas.is_some_and(|expected| expected != current) {
-                    return Err(RefusalCode::CasMismatch);
-                }
-                let versions = self.secrets.entry((*at).to_owned()).or_default();
-                versions.push((current + 1, KvState::Live, value.clone()));
-                if versions.len() > KV_VERSIONS {
-                    versions.remove(0);
-                }
-                Ok(Expected::Written(current + 1))
-            }
-            Ask::Get(at, version) => {
-                let versions = self.secrets.get(*at).ok_or(RefusalCode::NotFound)?;
-                let found = match version {
-                    None => versions.last(),
-                    Some(number) => versions.iter().find(|version| version.0 == *number),
-                };
-                match found.ok_or(RefusalCode::NotFound)? {
-                    (number, KvState::Live, value) => Ok(Expected::Value(*number, value.clone())),
-                    (_, KvState::Deleted, _) => Err(RefusalCode::Deleted),
-                    (_, KvState::Destroyed, _) => Err(RefusalCode::Destroyed),
-                }
-            }
-            Ask::Delete(at, numbers) => {
-                let current = self.secrets.get(*at).ok_or(RefusalCode::NotFound)?.last().unwrap().0;
-                let numbers = if numbers.is_empty() { &vec![current] } else { numbers };
-                self.mark(at, numbers, KvState::Deleted)
-            }
-            Ask::Undelete(at, numbers) => self.mark(at, numbers, KvState::Live),
-            Ask::Destroy(at, numbers) => self.mark(at, numbers, KvState::Destroyed),
-            Ask::List(at) => {
-                let below = format!("{at}/");
-                let mut names: Vec<String> = Vec::new();
-                for path in self.secrets.keys() {
-                    let Some(rest) = path.strip_prefix(&below) else { continue };
-                    let name = rest.split_once('/').map_or(rest.to_owned(), |(first, _)| format!("{first}/"));
-                    if !names.contains(&name) {
-                        names.push(name);
-                    }
-                }
-                Ok(Expected::Names(names))
-            }
-            Ask::Metadata(at) => {
-                let versions = self.secrets.get(*at).ok_or(RefusalCode::NotFound)?;
-                let states = versions.iter().map(|version| (version.0, version.1)).collect();
-                Ok(Expected::Metadata(versions.last().unwrap().0, states))
+            Ask::Kv(ask) => {
+                self.kv.serve(ask, now, leaf).map(|(expected, change)| (Expected::Kv(expected), change))
             }
             Ask::Import(which) if *which >= LISTS.len() || self.list > Some(*which) => {
                 Err(RefusalCode::Collateral)
             }
             Ask::Import(which) => {
+                let change = self.list != Some(*which);
                 self.list = Some(*which);
-                Ok(Expected::Imported(1))
+                Ok((Expected::Imported(1), change))
             }
             Ask::Role(may) => {
                 self.may = if may.is_empty() { vec![Capability::List] } else { may.clone() };
-                Ok(Expected::Done)
+                Ok((Expected::Done, true))
             }
         }
-    }
-
-    fn mark(&mut self, at: &str, numbers: &[u64], state: KvState) -> Result<Expected, RefusalCode> {
-        let versions = self.secrets.get_mut(at).ok_or(RefusalCode::NotFound)?;
-        let known = numbers.iter().all(|number| versions.iter().any(|version| version.0 == *number));
-        if numbers.is_empty() || !known {
-            return Err(RefusalCode::NotFound);
-        }
-        let named = || versions.iter().filter(|version| numbers.contains(&version.0));
-        if state != KvState::Destroyed && named().any(|version| version.1 == KvState::Destroyed) {
-            return Err(RefusalCode::Destroyed);
-        }
-        versions
-            .iter_mut()
-            .filter(|version| numbers.contains(&version.0))
-            .for_each(|version| version.1 = state);
-        Ok(Expected::Changed)
     }
 }
 
@@ -254,16 +154,7 @@ fn seen(outcome: Outcome) -> Expected {
         Outcome::Refused(refusal) => Expected::Refused(refusal.code),
         Outcome::Done(Reply::Collateral { entries, more: false }) => Expected::Imported(entries.len()),
         Outcome::Done(Reply::Done) => Expected::Done,
-        Outcome::Done(Reply::Kv(KvReply::Changed)) => Expected::Changed,
-        Outcome::Done(Reply::Kv(KvReply::Written { version })) => Expected::Written(version),
-        Outcome::Done(Reply::Kv(KvReply::Names { names, .. })) => Expected::Names(names),
-        Outcome::Done(Reply::Kv(KvReply::Value { version, value, .. })) => {
-            Expected::Value(version, value.expose_secret().to_vec())
-        }
-        Outcome::Done(Reply::Kv(KvReply::Metadata(known))) => {
-            let versions = known.versions.iter().map(|version| (version.version, version.state)).collect();
-            Expected::Metadata(known.current, versions)
-        }
+        Outcome::Done(Reply::Kv(reply)) => Expected::Kv(kv::seen(reply)),
         Outcome::Done(other) => panic!("{other:?}"),
     }
 }
@@ -278,6 +169,14 @@ struct World {
     operator: Identity,
     sessions: [Option<Session>; 2],
     waiting: Vec<(Answer, Expected)>,
+    /// Notices that wait to be durable, and what they must say.
+    notices: Vec<(Pending, Vec<(String, u64)>)>,
+    /// What the agent's session watches, and the newest version of each that it was not told of.
+    watched: BTreeMap<&'static str, Option<u64>>,
+    /// What the vault made, by the leaf that it was made in, since somebody has read it.
+    learnt: BTreeMap<u64, Vec<u8>>,
+    /// The time inside: it only moves forward, but for a restart after a clock that ran ahead.
+    clock: u64,
     /// Leaves that an answered request rests on.
     acknowledged: u64,
     /// Copies that the adversary kept, each with the counter's value when it was taken.
@@ -292,7 +191,7 @@ impl World {
         vault.outcome(&mut session, &operator, &Request::RoleApply(vec![web(ALL)])).unwrap();
         let agent = vault.introduce("web").unwrap();
         let agent_session = vault.open(&agent).unwrap();
-        let reference = Reference { may: ALL.to_vec(), ..Reference::default() };
+        let reference = Reference { may: ALL.to_vec(), latest: START, ..Reference::default() };
         let mut world = Self {
             sessions: [Some(agent_session), Some(session)],
             vault: Some(vault),
@@ -301,6 +200,10 @@ impl World {
             agent,
             operator,
             waiting: Vec::new(),
+            notices: Vec::new(),
+            watched: BTreeMap::new(),
+            learnt: BTreeMap::new(),
+            clock: START,
             acknowledged: 0,
             copies: Vec::new(),
         };
@@ -345,9 +248,9 @@ impl World {
 
     fn ask(&mut self, who: Who, ask: &Ask) {
         let before = self.vault().core.state_digest();
-        let list_before = self.reference.list;
-        let expected = self.reference.answer(who, ask);
-        let imported = self.reference.list != list_before;
+        let now = self.time();
+        let leaf = self.past.last_key_value().unwrap().0 + 1;
+        let (expected, changes) = self.reference.answer(who, ask, now, leaf);
         let vault = self.vault.as_mut().unwrap();
         let (identity, slot) = match who {
             Who::Agent => (&self.agent, 0),
@@ -355,32 +258,85 @@ impl World {
         };
         if self.sessions[slot].is_none() {
             self.sessions[slot] = Some(vault.open(identity).unwrap());
+            if who == Who::Agent {
+                self.watched.clear();
+            }
         }
         let session = self.sessions[slot].as_mut().unwrap();
         let answer = vault
             .ask(session, identity, &ask.request(), false)
             .unwrap_or_else(|end| panic!("{}", end.refusal));
-        let refused_or_look = match &expected {
-            Expected::Written(_) | Expected::Changed | Expected::Done => false,
-            Expected::Imported(_) => !imported,
-            _ => true,
-        };
-        if refused_or_look {
-            assert_eq!(
-                vault.core.state_digest(),
-                before,
-                "V3: a refused request or a read changed the state"
-            );
-        } else {
+        if changes {
             self.note_change();
+        } else {
+            assert_eq!(vault.core.state_digest(), before, "V3: a refused request or a read changed the state");
+        }
+        match (ask, &expected) {
+            (Ask::Kv(kv::Ask::Watch(at, after)), Expected::Kv(kv::Expected::Watching(current))) => {
+                self.watched.insert(at, (current > after).then_some(*current));
+            }
+            (Ask::Kv(kv::Ask::Unwatch(at)), Expected::Kv(kv::Expected::Changed)) => {
+                self.watched.remove(at);
+            }
+            (Ask::Kv(ask), Expected::Kv(kv::Expected::Written(version))) => self.written(ask.needs().1, *version),
+            _ => {}
         }
         self.waiting.push((answer, expected));
+    }
+
+    /// The time inside, now.
+    fn time(&mut self) -> u64 {
+        self.clock = self.clock.max(self.vault().now);
+        self.clock
+    }
+
+    fn written(&mut self, at: &str, version: u64) {
+        if let Some(news) = self.watched.get_mut(at) {
+            *news = Some(version);
+        }
+    }
+
+    /// The vault does what is due, one change after the other.
+    fn tick(&mut self) {
+        let now = self.time();
+        let vault = self.vault.as_mut().unwrap();
+        assert!(vault.core.next_tick() <= self.reference.kv.next_due());
+        while vault.core.next_tick() <= now {
+            vault.core.tick(vault.now, &mut vouchsafe_enclave::KernelPorts).unwrap();
+        }
+        loop {
+            let leaf = self.past.last_key_value().unwrap().0 + 1;
+            let Some(made) = self.reference.kv.upkeep(now, leaf) else { break };
+            self.note_change();
+            if let Some((at, version)) = made {
+                self.written(&at, version);
+            }
+        }
+    }
+
+    /// The agent is told of what it watches and may read.
+    fn notice(&mut self) {
+        let Some(session) = &self.sessions[0] else { return };
+        let vault = self.vault.as_mut().unwrap();
+        let woken = vault.core.take_woken();
+        let before = vault.core.state_digest();
+        let news = self.watched.iter_mut().filter_map(|(at, news)| Some((*at, news.take()?)));
+        let news: Vec<_> = news.collect();
+        assert!(news.is_empty() || woken.contains(&session.id), "nobody was woken for {news:?}");
+        let notice = vault.core.notice(session.id, vault.now, &mut vouchsafe_enclave::KernelPorts);
+        assert_eq!(vault.core.state_digest(), before);
+        let may = |at: &str| self.reference.may.contains(&Capability::Read) && at.starts_with("kv/web/");
+        let told = news.into_iter().filter(|(at, _)| may(at)).map(|(at, version)| (at.to_owned(), version));
+        let told: Vec<_> = told.collect();
+        assert_eq!(notice.is_some(), !told.is_empty());
+        self.notices.extend(notice.map(|notice| (notice, told)));
     }
 
     /// A change is one leaf; the reference after it is what a crash may lead back to.
     fn note_change(&mut self) {
         let (last, _) = self.past.last_key_value().unwrap();
         let next = last + 1;
+        self.reference.latest = self.clock;
         self.past.insert(next, self.reference.clone());
     }
 
@@ -389,10 +345,20 @@ impl World {
         let vault = self.vault.as_mut().unwrap();
         let before = vault.durable;
         self.waiting.iter().for_each(|(answer, _)| uncovered(&answer.pending, &before));
+        self.notices.iter().for_each(|(notice, _)| uncovered(notice, &before));
         vault.store();
         let durable = vault.durable;
         for (answer, expected) in self.waiting.drain(..) {
-            assert_eq!(seen(answer.response(&durable).outcome), expected);
+            let seen = seen(answer.response(&durable).outcome);
+            assert_eq!(learnt(seen, &expected, &mut self.learnt), expected);
+        }
+        for (notice, told) in self.notices.drain(..) {
+            let Ok(bytes) = notice.release(&durable) else { panic!("the notice is not covered") };
+            let (number, link, body) = parse_vault_frame(&bytes).unwrap();
+            assert_eq!((number, link), (NOTICE, [0; 32]));
+            let notice: KvNotice = codec::decode(body, SESSION_FRAME_LEN).unwrap();
+            let seen: Vec<_> = notice.versions.iter().map(|(at, version)| (at.to_string(), *version)).collect();
+            assert_eq!(seen, told);
         }
         self.acknowledged = *self.past.last_key_value().unwrap().0;
     }
@@ -421,7 +387,7 @@ impl World {
         if let Some(session) = self.sessions[0].as_mut() {
             let mut ended = Vault { machine: vault.machine.copy(), ..vault };
             ended.core.end(ended.now, &mut vouchsafe_enclave::KernelPorts).unwrap();
-            let late = ended.ask(session, &self.agent, &Ask::Get(PATHS[0], None).request(), false);
+            let late = ended.ask(session, &self.agent, &Ask::Kv(kv::Ask::Get(kv::PATHS[0], KvSelect::Current)).request(), false);
             assert_eq!(late.err().map(|end| end.refusal.code), Some(RefusalCode::Busy));
             ended.store();
             ended.machine.counter = ended.core.expected_counter();
@@ -431,7 +397,7 @@ impl World {
         }
         // The end mark is a leaf as well.
         let (&last, reference) = self.past.last_key_value().unwrap();
-        let reference = reference.clone();
+        let reference = Reference { latest: self.clock, ..reference.clone() };
         self.past.insert(last + 1, reference);
         self.revive(vault, last + 1);
     }
@@ -441,7 +407,12 @@ impl World {
         self.vault = Some(vault);
         self.sessions = [None, None];
         self.waiting.clear();
+        self.notices.clear();
+        self.watched.clear();
+        self.learnt.retain(|leaf, _| *leaf <= stored);
         self.reference = self.past.get(&stored).expect("a known point").clone();
+        self.clock = self.reference.latest;
+        self.reference.latest = self.time();
         assert!(stored >= self.acknowledged, "an acknowledged write was lost");
         self.past.retain(|leaves, _| *leaves <= stored);
         // The begin mark is a leaf as well.
@@ -453,8 +424,8 @@ impl World {
 
     /// Reads everything through sessions and compares.
     fn compare(&mut self) {
-        for path in PATHS {
-            for ask in [Ask::Metadata(path), Ask::Get(path, None)] {
+        for path in kv::PATHS {
+            for ask in [kv::Ask::Metadata(path), kv::Ask::Get(path, KvSelect::Current)].map(Ask::Kv) {
                 for who in [Who::Operator, Who::Agent] {
                     self.ask(who, &ask);
                 }
@@ -489,6 +460,9 @@ impl World {
             assert_eq!(end.refusal.code, RefusalCode::Chain);
             assert_eq!(vault.core.state_digest(), before);
             vault.core.close_session(session.id);
+            if slot == 0 {
+                self.watched.clear();
+            }
         }
     }
 
@@ -525,7 +499,7 @@ impl World {
 
     fn step(&mut self, rng: &mut StdRng) -> String {
         let who = if rng.random_bool(0.6) { Who::Agent } else { Who::Operator };
-        match rng.random_range(0..40) {
+        match rng.random_range(0..46) {
             0..28 => {
                 let ask = Ask::random(rng);
                 let said = format!("{who:?} {ask:?}");
@@ -560,14 +534,41 @@ impl World {
                 self.roll_back();
                 "roll back".to_owned()
             }
+            39..41 => {
+                self.tick();
+                "tick".to_owned()
+            }
+            41..43 => {
+                self.notice();
+                "notice".to_owned()
+            }
+            43 => {
+                // The host's clock goes back; the time inside does not.
+                let seconds = rng.random_range(0..200);
+                self.vault().now -= seconds;
+                format!("the clock is set back by {seconds} s")
+            }
             _ => {
-                let seconds = rng.random_range(0..3);
+                let seconds = *[0, 1, 2, 5, 20, 100].choose(rng).unwrap();
                 self.sign_all();
                 self.vault().now += seconds;
+                // The core notices.
+                self.time();
+                let session = self.status_session();
+                self.vault().core.close_session(session.id);
                 format!("{seconds} s pass")
             }
         }
     }
+}
+
+/// What the vault made is whatever it is when first read, and the same from then on.
+fn learnt(seen: Expected, expected: &Expected, learnt: &mut BTreeMap<u64, Vec<u8>>) -> Expected {
+    let Expected::Kv(kv::Expected::Value(_, _, kv::Held::Made(leaf))) = expected else { return seen };
+    let Expected::Kv(kv::Expected::Value(number, until, kv::Held::Bytes(made))) = seen else { return seen };
+    assert_eq!(made.len(), 36, "a UUID");
+    assert_eq!(learnt.entry(*leaf).or_insert_with(|| made.clone()), &made);
+    Expected::Kv(kv::Expected::Value(number, until, kv::Held::Made(*leaf)))
 }
 
 fn uncovered(pending: &Pending, durable: &Durable) {

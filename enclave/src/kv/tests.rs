@@ -2,6 +2,7 @@ use super::*;
 use crate::ports::KernelPorts;
 use vouchsafe_crypto::random::RandomError;
 use vouchsafe_crypto::signature::{P256Key, SignatureError};
+use vouchsafe_crypto::transit::signing::Algorithm;
 use vouchsafe_protocol::kv::{Edit, KvEdits, KvGenerator, KvLimits, KvName, KvRule, KvScope};
 use vouchsafe_protocol::limits::{KV_CUSTOM, KV_VERSIONS_DEFAULT, LIST_PAGE};
 
@@ -451,6 +452,10 @@ impl Ports for NoRandomness {
     }
 
     fn new_key(&mut self) -> Result<P256Key, SignatureError> {
+        Err(SignatureError::Random)
+    }
+
+    fn new_signing_key(&mut self, _: Algorithm) -> Result<SecretBytes, SignatureError> {
         Err(SignatureError::Random)
     }
 }
