@@ -128,7 +128,7 @@ pub(crate) struct PlanArgs {
 }
 
 /// RFC 3339, after 1970.
-fn time(text: &str) -> Result<u64, &'static str> {
+pub(crate) fn time(text: &str) -> Result<u64, &'static str> {
     let format = &::time::format_description::well_known::Rfc3339;
     ::time::OffsetDateTime::parse(text, format)
         .ok()

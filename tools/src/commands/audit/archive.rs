@@ -116,6 +116,12 @@ pub(crate) fn receipt(path: &Path) -> Result<Receipt> {
     })
 }
 
+/// Reads a checkpoint, or takes that of a receipt.
+pub(crate) fn checkpoint(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read(path)?;
+    Ok(codec::decode(&bytes, INTRODUCTION_FRAME_LEN).map_or(bytes, |receipt: Receipt| receipt.checkpoint))
+}
+
 /// Name of a stream in files and reports.
 pub(crate) fn stream_name(stream: StreamId) -> String {
     match stream {

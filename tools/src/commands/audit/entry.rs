@@ -6,6 +6,7 @@ use vouchsafe_protocol::lease::Selector;
 use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, PolicyRule};
 
 use super::archive::stream_name;
+use super::query::path_of;
 use crate::context::rfc3339;
 use crate::failure::{code_of, kebab};
 
@@ -38,33 +39,82 @@ impl Placed {
     /// The same as JSON.
     pub(crate) fn json(&self) -> Value {
         let AuditEntry { blind: _, at_secs, actor, request, action, decision, rule, lease } = &self.entry;
+        let (kind, name, identity, evidence, platform) = match actor {
+            Actor::Agent { role, identity, evidence, platform } => {
+                let platform = kebab(&format!("{platform:?}"));
+                ("agent", Some(role.to_string()), Some(identity), Some(hex::encode(evidence)), Some(platform))
+            }
+            Actor::Operator(name) => ("operator", Some(name.to_string()), None, None, None),
+            Actor::Unknown(role) => ("unknown", Some(role.to_string()), None, None, None),
+            Actor::Vault => ("vault", None, None, None, None),
+        };
+        let (decision, code) = match decision {
+            Decision::Allowed => ("allowed", None),
+            Decision::Refused(code) => ("refused", Some(code_of(*code))),
+        };
         json!({
+            "time": rfc3339(*at_secs),
+            "at_secs": at_secs,
             "stream": stream_name(self.stream),
             "leaf_index": self.leaf,
-            "at_secs": at_secs,
-            "actor": self::actor(actor),
-            "action": self::action(action),
-            "request": request.map(|place| json!({
-                "session": hex::encode(place.session),
-                "number": place.number,
-                "receipt": place.receipt,
-                "digest": hex::encode(place.digest),
-            })),
+            "actor_kind": kind,
+            "actor": name,
+            "identity": identity,
+            "evidence": evidence,
+            "platform": platform,
+            "action": code_of_action(action),
+            "path": path_of(action),
+            "versions": versions_of(action),
+            "text": self::action(action),
+            "session": request.map(|place| hex::encode(place.session)),
+            "request": request.map(|place| place.number),
+            "request_digest": request.map(|place| hex::encode(place.digest)),
+            "receipt": request.map(|place| place.receipt),
             "rule": match rule {
                 PolicyRule::None => None,
                 PolicyRule::Allow(number) => Some(format!("allow {number}")),
                 PolicyRule::Deny(number) => Some(format!("deny {number}")),
             },
             "lease": lease,
-            "decision": match decision {
-                Decision::Allowed => "allowed",
-                Decision::Refused(_) => "refused",
-            },
-            "code": match decision {
-                Decision::Allowed => None,
-                Decision::Refused(code) => Some(code_of(*code)),
-            },
+            "decision": decision,
+            "code": code,
         })
+    }
+}
+
+/// What was done, in a word or two that do not change.
+fn code_of_action(action: &Action) -> String {
+    let word = |operation: &dyn std::fmt::Debug| kebab(&format!("{operation:?}"));
+    match action {
+        Action::AttestationResult { .. } => "attestation-result".to_owned(),
+        Action::AuditKey => "audit-key".to_owned(),
+        Action::ChainHead { .. } => "chain-head".to_owned(),
+        Action::CleanUp => "clean-up".to_owned(),
+        Action::CollateralImport(_) => "collateral-import".to_owned(),
+        Action::Derive { operation, .. } => format!("derive.{}", word(operation)),
+        Action::EpochBegin { .. } => "epoch-begin".to_owned(),
+        Action::EpochEnd { .. } => "epoch-end".to_owned(),
+        Action::ForgetTpm { .. } => "forget-tpm".to_owned(),
+        Action::Init => "init".to_owned(),
+        Action::Introduce { .. } => "introduce".to_owned(),
+        Action::Kv { operation, .. } => format!("kv.{}", word(operation)),
+        Action::LeaseList => "lease.list".to_owned(),
+        Action::LeaseRenew { .. } => "lease.renew".to_owned(),
+        Action::LeaseRevoke(_) => "lease.revoke".to_owned(),
+        Action::Look => "look".to_owned(),
+        Action::Revoke { .. } => "revoke".to_owned(),
+        Action::RoleApply(_) => "role-apply".to_owned(),
+        Action::Seal => "seal".to_owned(),
+        Action::Transit { operation, .. } => format!("transit.{}", word(operation)),
+    }
+}
+
+fn versions_of(action: &Action) -> Vec<u64> {
+    match action {
+        Action::Derive { version, .. } => version.iter().copied().map(u64::from).collect(),
+        Action::Kv { versions, .. } => versions.clone(),
+        Action::Transit { versions, .. } => versions.iter().copied().map(u64::from).collect(),
+        _ => Vec::new(),
     }
 }
 

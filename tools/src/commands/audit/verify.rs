@@ -9,7 +9,9 @@
 //! 5. The access log of every epoch that ended in order has the size and root that the journal says.
 //! 6. Every signed head of a request chain is over the requests in this log, by the key that was introduced:
 //!    see [`super::chains`].
-//! 7. Every receipt is of this log: its checkpoint is signed over a tree of this stream, and its entry is in it.
+//! 7. Every checkpoint that was kept from before is of a tree of this log, so that between any two of one stream no entry
+//!    is missing, added or changed.
+//! 8. Every receipt is of this log: its checkpoint is signed over a tree of this stream, and its entry is in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +33,21 @@ pub(crate) struct Report {
     missing: Vec<u64>,
     chains: Chains,
     receipts: usize,
+    kept: Vec<Kept>,
+}
+
+/// A checkpoint that was kept from before.
+struct Kept {
+    stream: StreamId,
+    checkpoint: Checkpoint,
+}
+
+/// What was kept beside the log, to be held against it.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// Signed notes.
+    pub(crate) checkpoints: Vec<Vec<u8>>,
+    pub(crate) receipts: Vec<Receipt>,
 }
 
 /// One stream that was verified.
@@ -55,17 +72,20 @@ enum End {
 }
 
 /// Verifies all of it.
-pub(crate) fn verify(archive: &Archive, receipts: &[Receipt]) -> Result<Report> {
+pub(crate) fn verify(archive: &Archive, beside: &Beside) -> Result<Report> {
     let log_key = LogPublicKey(archive.pin.log_key.context("the pin does not know the vault's log key")?);
+    let Beside { checkpoints, receipts } = beside;
+    let kept = checkpoints.iter().map(|note| kept(archive, note, &log_key)).collect::<Result<Vec<_>>>()?;
     let mut streams = BTreeMap::new();
     for (id, stream) in &archive.streams {
-        let verified = verify_stream(archive, *id, stream, &log_key, receipts)
+        let verified = verify_stream(archive, *id, stream, &log_key, (receipts, &kept))
             .with_context(|| format!("{} is refused", stream_name(*id)))?;
         streams.insert(*id, verified);
     }
     let mut report =
-        Report { streams, missing: Vec::new(), chains: Chains::default(), receipts: receipts.len() };
+        Report { streams, missing: Vec::new(), chains: Chains::default(), receipts: receipts.len(), kept };
     report.check_epochs()?;
+    report.check_kept()?;
     report.chains = chains::verify(report.entries(), |stream| report.is_closed(stream))
         .context("a signed chain of requests is refused")?;
     for receipt in receipts {
@@ -80,12 +100,23 @@ pub(crate) fn verify(archive: &Archive, receipts: &[Receipt]) -> Result<Report> 
     Ok(report)
 }
 
+/// A checkpoint says itself which log it is of.
+fn kept(archive: &Archive, note: &[u8], log_key: &LogPublicKey) -> Result<Kept> {
+    let of = |stream: StreamId| {
+        let checkpoint = Checkpoint::verify(note, &origin(&archive.pin.vault_id, stream), log_key).ok()?;
+        Some(Kept { stream, checkpoint })
+    };
+    archive.streams.keys().find_map(|stream| of(*stream)).context(
+        "a checkpoint is not one that this vault has signed over one of these logs",
+    )
+}
+
 fn verify_stream(
     archive: &Archive,
     id: StreamId,
     stream: &Stream,
     log_key: &LogPublicKey,
-    receipts: &[Receipt],
+    (receipts, kept): (&[Receipt], &[Kept]),
 ) -> Result<Verified> {
     // 1. and 2.
     let mut reader = AuditReader::new(std::sync::Arc::clone(&archive.key), id);
@@ -109,6 +140,7 @@ fn verify_stream(
     for receipt in receipts.iter().filter(|receipt| receipt.stream == id) {
         sizes.insert(signed(&receipt.checkpoint).context("a receipt is of another log")?.size);
     }
+    sizes.extend(kept.iter().filter(|kept| kept.stream == id).map(|kept| kept.checkpoint.size));
     let roots = roots_at(&leaves, &sizes)?;
     let mut end = End::Open;
     if let Some(checkpoint) = checkpoint {
@@ -181,7 +213,32 @@ impl Report {
         self.streams.get(&id).is_some_and(|stream| stream.end == End::Journal)
     }
 
-    /// Step 7.
+    /// Step 7. In the order of streams and sizes from here on.
+    fn check_kept(&mut self) -> Result<()> {
+        self.kept.sort_by_key(|kept| (kept.stream, kept.checkpoint.size));
+        for Kept { stream, checkpoint } in &self.kept {
+            let root = self.streams.get(stream).and_then(|verified| verified.roots.get(&checkpoint.size));
+            ensure!(
+                root == Some(&checkpoint.root),
+                "{} is not the log that was signed when it had {} entries",
+                stream_name(*stream),
+                checkpoint.size,
+            );
+        }
+        Ok(())
+    }
+
+    /// Stream and sizes of checkpoints that follow each other: what is between is complete.
+    fn stretches(&self) -> impl Iterator<Item = (StreamId, u64, u64)> {
+        self.kept.windows(2).filter_map(|pair| match pair {
+            [from, to] if from.stream == to.stream => {
+                Some((from.stream, from.checkpoint.size, to.checkpoint.size))
+            }
+            _ => None,
+        })
+    }
+
+    /// Step 8.
     fn check_receipt(&self, archive: &Archive, receipt: &Receipt, log_key: &LogPublicKey) -> Result<()> {
         let entry = verify_receipt(receipt, &archive.pin.vault_id, log_key)?;
         let stream = self.streams.get(&receipt.stream).context("this log does not have its stream")?;
@@ -233,6 +290,13 @@ impl Report {
         if beyond > 0 {
             lines.push(format!("{beyond} signatures are over requests that this copy does not reach"));
         }
+        if !self.kept.is_empty() {
+            lines.push(format!("{} kept checkpoints agree with this log", self.kept.len()));
+        }
+        lines.extend(self.stretches().map(|(stream, from, to)| {
+            let name = stream_name(stream);
+            format!("complete: {} entries of {name} from {from} to {to}", to - from)
+        }));
         if self.receipts > 0 {
             lines.push(format!("{} receipts verified", self.receipts));
         }
@@ -262,6 +326,12 @@ impl Report {
             "signed_requests": signed,
             "unsigned_requests": unsigned,
             "heads_beyond_this_copy": beyond,
+            "checkpoints": self.kept.len(),
+            "complete": self.stretches().map(|(stream, from, to)| json!({
+                "stream": stream_name(stream),
+                "from": from,
+                "to": to,
+            })).collect::<Vec<_>>(),
             "receipts": self.receipts,
         })
     }
