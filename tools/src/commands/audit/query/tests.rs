@@ -81,7 +81,7 @@ fn rows_have_the_same_fields_in_both_forms() {
         lines.next().unwrap(),
         "2026-09-21T14:13:20Z,access-3,0,agent,web,1,\
          e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1,snp-vtpm,kv.get,kv/web/db,3 4,\
-         allowed,,allow 2,0,,,,kv get kv/web/db version 3 and 4"
+         allowed,,allow 2,0,,,,\"kv get kv/web/db version 3, 4\""
     );
     assert_eq!(lines.count(), 4);
     let jsonl = written(&entries, Form::Jsonl).unwrap();
