@@ -3,8 +3,9 @@
 //! entries lead to a value that a TPM signed.
 //!
 //! Both forms that the kernel offers are read, `ascii_runtime_measurements` and (little-endian)
-//! `binary_runtime_measurements`, with the templates `ima`, `ima-ng` and `ima-sig`. Another template is carried along
-//! by its bytes in the binary form; in the text form it is refused, since its bytes cannot be known.
+//! `binary_runtime_measurements`, with the templates `ima`, `ima-ng`, `ima-ngv2`, `ima-sig`, `ima-sigv2`, `ima-modsig` and
+//! `ima-buf`. Another template is carried along by its bytes in the binary form; in the text form it is refused, since
+//! its bytes cannot be known.
 //!
 //! ```
 //! use vouchsafe_attestation::log::ima::{ImaLog, check_files};
@@ -24,6 +25,7 @@ mod ascii;
 mod binary;
 mod entry;
 mod error;
+mod fields;
 mod replay;
 mod rules;
 

@@ -17,6 +17,8 @@ struct Measured {
     digest: Vec<u8>,
     name: &'static str,
     signature: Vec<u8>,
+    /// Fields `d-modsig` (SHA-256, empty if there is none) and `modsig` of template `ima-modsig`.
+    appended: (Vec<u8>, Vec<u8>),
     violation: bool,
 }
 
@@ -29,6 +31,7 @@ fn file(name: &'static str, digest: u8) -> Measured {
         digest: vec![digest; 32],
         name,
         signature: Vec::new(),
+        appended: (Vec::new(), Vec::new()),
         violation: false,
     }
 }
@@ -39,6 +42,25 @@ fn old(name: &'static str) -> Measured {
 
 fn signed(name: &'static str, signature: &[u8]) -> Measured {
     Measured { template: "ima-sig", signature: signature.to_vec(), ..file(name, 3) }
+}
+
+/// A buffer, as kernels log it whatever template they were told.
+fn buffer(name: &'static str, content: &[u8]) -> Measured {
+    let digest = SHA256.digest(&[content]);
+    Measured { template: "ima-buf", signature: content.to_vec(), digest, ..file(name, 0) }
+}
+
+fn typed(template: &'static str, algorithm: &'static str, digest: u8) -> Measured {
+    Measured { template, algorithm, ..file("/usr/bin/typed", digest) }
+}
+
+fn appended(signature: &[u8], digest: &[u8], appended: &[u8]) -> Measured {
+    Measured {
+        template: "ima-modsig",
+        signature: signature.to_vec(),
+        appended: (digest.to_vec(), appended.to_vec()),
+        ..file("/lib/modules/a module.ko", 5)
+    }
 }
 
 fn violation(name: &'static str) -> Measured {
@@ -62,8 +84,13 @@ impl Measured {
         }
         let digest = [self.algorithm.as_bytes(), b":\0", &self.digest].concat();
         let mut data = [sized(&digest), sized(format!("{}\0", self.name).as_bytes())].concat();
-        if self.template == "ima-sig" {
+        if ["ima-buf", "ima-modsig", "ima-sig", "ima-sigv2"].contains(&self.template) {
             data.extend(sized(&self.signature));
+        }
+        if self.template == "ima-modsig" {
+            let (digest, signature) = &self.appended;
+            let digest = if digest.is_empty() { Vec::new() } else { [b"sha256:\0", &digest[..]].concat() };
+            data.extend([sized(&digest), sized(signature)].concat());
         }
         data
     }
@@ -78,8 +105,16 @@ impl Measured {
         let digest = hex(&self.digest);
         match *template {
             "ima" => format!("{pcr:2} {hash} ima {digest} {name}\n"),
-            "ima-sig" => {
-                format!("{pcr:2} {hash} ima-sig {algorithm}:{digest} {name} {}\n", hex(&self.signature))
+            "ima-buf" | "ima-sig" | "ima-sigv2" => {
+                format!("{pcr:2} {hash} {template} {algorithm}:{digest} {name} {}\n", hex(&self.signature))
+            }
+            "ima-modsig" => {
+                let (appended, signature) = (hex(&self.appended.0), hex(&self.appended.1));
+                let appended = if appended.is_empty() { appended } else { format!("sha256:{appended}") };
+                let own = hex(&self.signature);
+                format!(
+                    "{pcr:2} {hash} ima-modsig {algorithm}:{digest} {name} {own} {appended} {signature}\n"
+                )
             }
             _ => format!("{pcr:2} {hash} {template} {algorithm}:{digest} {name}\n"),
         }
@@ -157,6 +192,118 @@ fn both_forms_replay_in_both_banks() {
     assert!(ImaLog::parse(&text[..text.len() - 1]).is_ok());
 }
 
+/// The log of a kernel with `ima_policy=critical_data` and kexec, template `ima-ngv2`, and what else may stand in one.
+fn newer_entries() -> Vec<Measured> {
+    vec![
+        Measured { name: "boot_aggregate", ..typed("ima-ngv2", "ima:sha256", 1) },
+        buffer("kernel_version", b"6.8.0"),
+        buffer("kexec-cmdline", b"quiet root=/dev/vda1"),
+        buffer("empty", b""),
+        typed("ima-ngv2", "verity:sha256", 2),
+        Measured { signature: vec![3, 2, 4], ..typed("ima-sigv2", "ima:sha512", 3) },
+        typed("ima-sigv2", "verity:sha256", 4),
+        appended(&[3, 2, 4], &[6; 32], &[0x30, 0x82]),
+        appended(&[], &[6; 32], &[0x30, 0x82]),
+        appended(&[3, 2, 4], &[], &[]),
+        appended(&[], &[], &[]),
+        file("/usr/bin/init", 2),
+    ]
+}
+
+#[test]
+fn newer_templates_replay_in_both_forms() {
+    let entries = newer_entries();
+    for bytes in [ascii(&entries), binary(&entries)] {
+        let log = ImaLog::parse(&bytes).unwrap();
+        for bank in [SHA1, SHA256, HashAlgorithm::Sha384] {
+            assert!(log.confirm(bank, &value(&entries, bank)).is_ok(), "{bank:?}");
+        }
+        let read: Vec<_> = log.entries().map(Result::unwrap).collect();
+        let template = |index: usize| read[index].template;
+        assert_eq!(
+            (template(0), template(1), template(5)),
+            (Template::ImaNgV2, Template::ImaBuf, Template::ImaSigV2)
+        );
+        assert_eq!((template(7), template(11)), (Template::ImaModsig, Template::ImaNg));
+        assert!(read[1..4].iter().all(|entry| entry.file.is_none()));
+        let file = |index: usize| read[index].file.clone().unwrap();
+        assert_eq!((file(0).digest_type, file(0).algorithm), (&b"ima"[..], &b"sha256"[..]));
+        assert_eq!((file(4).digest_type, file(4).algorithm), (&b"verity"[..], &b"sha256"[..]));
+        assert_eq!((file(5).algorithm, &file(5).signature[..]), (&b"sha512"[..], &[3, 2, 4][..]));
+        assert_eq!(
+            (file(7).name, &file(7).signature[..]),
+            (&b"/lib/modules/a module.ko"[..], &[3, 2, 4][..])
+        );
+        assert_eq!((file(8).signature.len(), file(9).signature.len()), (0, 3));
+        assert_eq!((file(11).digest_type, file(11).digest.as_ref()), (&b"ima"[..], &[2; 32][..]));
+    }
+    // Whoever stores text may have cut off the spaces that stand before empty fields.
+    let trimmed: String = String::from_utf8(ascii(&entries))
+        .unwrap()
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect();
+    assert!(ImaLog::parse(trimmed.as_bytes()).unwrap().confirm(SHA256, &value(&entries, SHA256)).is_ok());
+}
+
+#[test]
+fn t6_a_changed_field_of_a_newer_template_is_refused() {
+    let text = String::from_utf8(ascii(&newer_entries())).unwrap();
+    for (from, to, number) in [
+        (" ima:sha256:", " verity:sha256:", 1),
+        ("kernel_version", "kernel_versiom", 2),
+        ("362e382e30", "362e382e31", 2),
+        ("verity:sha256", "verity:sha384", 5),
+        ("030204", "030205", 6),
+        ("sha256:06", "sha256:07", 8),
+        ("3082", "3083", 8),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text);
+        let verdict = ImaLog::parse(changed.as_bytes()).map(|_| ());
+        assert_eq!(verdict, Err(ImaError::TemplateHash { number }), "{from}");
+    }
+}
+
+#[test]
+fn newer_templates_of_another_form_are_refused() {
+    let malformed = Err(ImaError::Malformed { number: 1 });
+    // A digest with a type in a template without, one without in a template with, two types.
+    for entry in [
+        typed("ima-ng", "ima:sha256", 1),
+        typed("ima-buf", "ima:sha256", 1),
+        typed("ima-ngv2", "sha256", 1),
+        typed("ima-ngv2", "ima:verity:sha256", 1),
+    ] {
+        assert_eq!(
+            ImaLog::parse(&ascii(std::slice::from_ref(&entry))).map(|_| ()),
+            malformed,
+            "{}",
+            entry.line()
+        );
+        assert_eq!(
+            ImaLog::parse(&binary(std::slice::from_ref(&entry))).map(|_| ()),
+            malformed,
+            "{}",
+            entry.line()
+        );
+    }
+    // A field too many, one too few, an appended digest of another form.
+    let record = |template: &str, data: &[u8]| {
+        let hash = SHA1.digest(&[data]);
+        [&10u32.to_le_bytes()[..], &hash, &sized(template.as_bytes()), &sized(data)].concat()
+    };
+    let verdict = |template: &str, data: &[u8]| ImaLog::parse(&record(template, data)).map(|_| ());
+    let buffer = buffer("kexec-cmdline", b"quiet").template_data();
+    assert_eq!(verdict("ima-buf", &buffer), Ok(()));
+    assert_eq!(verdict("ima-buf", &[&buffer[..], &sized(b"")].concat()), malformed);
+    assert_eq!(verdict("ima-modsig", &[&buffer[..], &sized(b"")].concat()), malformed);
+    assert_eq!(verdict("ima-modsig", &[&buffer[..], &sized(b""), &sized(b"")].concat()), Ok(()));
+    assert_eq!(verdict("ima-modsig", &[&buffer[..], &sized(b"sha256"), &sized(b"")].concat()), malformed);
+    // An unknown template is carried along by its bytes.
+    assert_eq!(verdict("evm-sig", &buffer[..9]), Ok(()));
+}
+
 #[test]
 fn a_text_log_of_another_bank_is_read() {
     for bank in [SHA256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
@@ -227,8 +374,10 @@ fn entries_of_another_form_are_refused() {
     let empty = [Measured { digest: Vec::new(), ..file("/usr/bin/init", 2) }];
     assert_eq!(ImaLog::parse(&ascii(&empty)).map(|_| ()), malformed);
     assert_eq!(ImaLog::parse(&binary(&empty)).map(|_| ()), malformed);
-    let other = good.replacen("ima-ng", "ima-buf", 1);
-    assert_eq!(ImaLog::parse(other.as_bytes()).map(|_| ()), Err(ImaError::Template { number: 1 }));
+    for unknown in ["evm-sig", "d-ng|n-ng", "ima-ngv3"] {
+        let other = good.replacen("ima-ng", unknown, 1);
+        assert_eq!(ImaLog::parse(other.as_bytes()).map(|_| ()), Err(ImaError::Template { number: 1 }));
+    }
     // In the binary form: the PCR, a length beyond the end, a name without its NUL, a field too many.
     let good = file("/usr/bin/init", 2);
     let broken = |change: &dyn Fn(&mut Vec<u8>)| {
@@ -344,6 +493,9 @@ fn every_file_is_on_the_list() {
     // A digest of the same bytes by another algorithm is another digest.
     let renamed = Measured { algorithm: "sha3-256", ..file("/usr/bin/init", 2) };
     assert_eq!(rule(&[aggregate(9), renamed], &all), unlisted(2));
+    // Nor is what fs-verity has of a file its content.
+    assert_eq!(rule(&[aggregate(9), typed("ima-ngv2", "ima:sha256", 2)], &all), Ok(BootAggregate::Pcrs0To9));
+    assert_eq!(rule(&[aggregate(9), typed("ima-ngv2", "verity:sha256", 2)], &all), unlisted(2));
     let short = Measured { digest: vec![2; 20], ..file("/usr/bin/init", 2) };
     assert_eq!(rule(&[aggregate(9), short], &all), unlisted(2));
     assert_eq!(rule(&[aggregate(9), old("/etc/passwd")], &all), unlisted(2));
@@ -379,6 +531,11 @@ fn entries_that_say_nothing_of_a_file_are_refused() {
     );
     let elsewhere = Measured { pcr: 11, ..file("/usr/bin/init", 2) };
     assert_eq!(rule(&[aggregate(9), elsewhere], &all), Err(ImaRuleError::OtherPcr { number: 2 }));
-    let unknown = Measured { template: "ima-buf", ..file("/usr/bin/init", 2) };
+    let unknown = Measured { template: "evm-sig", ..file("/usr/bin/init", 2) };
     assert_eq!(rule(&[aggregate(9), unknown], &all), Err(ImaRuleError::Template { number: 2 }));
+    // A buffer with the digest of a file that is on the list, or one that calls itself the boot aggregate.
+    let buffer = Measured { digest: vec![2; 32], ..buffer("kexec-cmdline", b"quiet") };
+    let refused = |number| Err(ImaRuleError::Buffer { number });
+    assert_eq!(rule(&[aggregate(9), buffer.clone()], &all), refused(2));
+    assert_eq!(rule(&[Measured { template: "ima-buf", ..aggregate(9) }], &all), refused(1));
 }

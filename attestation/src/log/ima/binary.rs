@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::entry::{Entry, FileMeasurement, ShortDigest, Template, TemplateData};
 use super::error::ImaError;
+use super::fields;
 use crate::bytes::{Reader, WrongLength};
 use crate::log::PCR_COUNT;
 
@@ -26,13 +27,7 @@ pub(super) fn read_record<'a>(at: &mut Reader<'a>, number: u32) -> Result<Entry<
         (Some(old_file(at).map_err(malformed)?), TemplateData::Old)
     } else {
         let data = sized(at, usize::MAX).map_err(malformed)?;
-        let file = match template {
-            Template::ImaNg | Template::ImaSig => {
-                Some(file(data, template == Template::ImaSig).map_err(malformed)?)
-            }
-            Template::Ima | Template::Other(_) => None,
-        };
-        (file, TemplateData::Raw(data))
+        (fields::read(template, data).map_err(malformed)?, TemplateData::Fields(Cow::Borrowed(data)))
     };
     Ok(Entry { number, pcr, template, template_hash, file, data })
 }
@@ -41,6 +36,7 @@ pub(super) fn read_record<'a>(at: &mut Reader<'a>, number: u32) -> Result<Entry<
 fn old_file<'a>(at: &mut Reader<'a>) -> Result<FileMeasurement<'a>, WrongLength> {
     let digest = ShortDigest::new(at.array::<20>()?.into_iter()).ok_or(WrongLength)?;
     Ok(FileMeasurement {
+        digest_type: fields::OF_CONTENT,
         algorithm: b"sha1",
         digest,
         name: sized(at, OLD_NAME_LEN)?,
@@ -48,24 +44,8 @@ fn old_file<'a>(at: &mut Reader<'a>) -> Result<FileMeasurement<'a>, WrongLength>
     })
 }
 
-/// Fields `d-ng`, `n-ng` and, for `ima-sig`, `sig`.
-fn file(data: &[u8], has_signature: bool) -> Result<FileMeasurement<'_>, WrongLength> {
-    let mut at = Reader(data);
-    let digest = sized(&mut at, usize::MAX)?;
-    let name = sized(&mut at, usize::MAX)?.strip_suffix(&[0]).ok_or(WrongLength)?;
-    let signature = if has_signature { sized(&mut at, usize::MAX)? } else { &[] };
-    at.end()?;
-    // "algorithm:", NUL, digest.
-    let colon = digest.iter().position(|byte| *byte == b':').ok_or(WrongLength)?;
-    let (algorithm, digest) = digest.split_at_checked(colon).ok_or(WrongLength)?;
-    let digest = digest.strip_prefix(b":\0").ok_or(WrongLength)?;
-    let digest =
-        ShortDigest::new(digest.iter().copied()).filter(|_| !digest.is_empty()).ok_or(WrongLength)?;
-    Ok(FileMeasurement { algorithm, digest, name, signature: Cow::Borrowed(signature) })
-}
-
 /// A 4-byte little-endian length of at most `longest`, and that many bytes.
-fn sized<'a>(at: &mut Reader<'a>, longest: usize) -> Result<&'a [u8], WrongLength> {
+pub(super) fn sized<'a>(at: &mut Reader<'a>, longest: usize) -> Result<&'a [u8], WrongLength> {
     let len = usize::try_from(at.u32_le()?).map_err(|_| WrongLength)?;
     if len > longest { Err(WrongLength) } else { at.take(len) }
 }

@@ -18,20 +18,29 @@ pub struct Entry<'a> {
     pub template: Template<'a>,
     /// Hash over the template data by the log, 20 bytes (SHA-1) in most; all zero for a violation.
     pub template_hash: ShortDigest,
-    /// What was measured; `None` for a template that is not known.
+    /// The file that was measured; `None` for a buffer, and for a template that is not known.
     pub file: Option<FileMeasurement<'a>>,
     pub(super) data: TemplateData<'a>,
 }
 
-/// Template, by name.
+/// Template, by name (`builtin_templates` in `ima_template.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Template<'a> {
     /// `ima`: SHA-1 or MD5 digest, name of at most 255 bytes.
     Ima,
+    /// `ima-buf`: digest, name and content of a buffer of the kernel, such as a command line for kexec, a policy or
+    /// critical data. Not a file. Stands between entries of the template that the kernel was told.
+    ImaBuf,
+    /// `ima-modsig`: as `ima-sig`, and the digest and signature that a file has appended.
+    ImaModsig,
     /// `ima-ng`: digest with its algorithm, name.
     ImaNg,
-    /// `ima-sig`: that and a signature.
+    /// `ima-ngv2`: digest with its type and algorithm, name.
+    ImaNgV2,
+    /// `ima-sig`: as `ima-ng`, and a signature.
     ImaSig,
+    /// `ima-sigv2`: as `ima-ngv2`, and a signature.
+    ImaSigV2,
     /// Another.
     Other(&'a [u8]),
 }
@@ -40,19 +49,26 @@ impl<'a> Template<'a> {
     pub(super) fn named(name: &'a [u8]) -> Self {
         match name {
             b"ima" => Self::Ima,
+            b"ima-buf" => Self::ImaBuf,
+            b"ima-modsig" => Self::ImaModsig,
             b"ima-ng" => Self::ImaNg,
+            b"ima-ngv2" => Self::ImaNgV2,
             b"ima-sig" => Self::ImaSig,
+            b"ima-sigv2" => Self::ImaSigV2,
             _ => Self::Other(name),
         }
     }
 }
 
-/// What an entry says was measured.
+/// What an entry says of a file.
 #[derive(Clone, Debug)]
 pub struct FileMeasurement<'a> {
+    /// What the digest is of: `ima` for the content of the file, and in templates that do not say; `verity` for the
+    /// descriptor of fs-verity, which stands for the content without being its digest.
+    pub digest_type: &'a [u8],
     /// Name of the digest's algorithm as the kernel writes it, such as `sha256`; `sha1` for template `ima`.
     pub algorithm: &'a [u8],
-    /// Digest of the content.
+    /// Digest.
     pub digest: ShortDigest,
     /// Path or other name: for people.
     pub name: &'a [u8],
@@ -89,9 +105,7 @@ pub(super) enum TemplateData<'a> {
     /// Template `ima`: digest, and name filled up with zeros (`ima_calc_field_array_hash_tfm`).
     Old,
     /// Fields, each with a 4-byte little-endian length, as they stand in a binary log.
-    Raw(&'a [u8]),
-    /// The fields of `ima-ng` or `ima-sig`, to be put together from a line of text.
-    Text,
+    Fields(Cow<'a, [u8]>),
 }
 
 impl Entry<'_> {
@@ -119,33 +133,13 @@ impl Entry<'_> {
     #[must_use]
     pub fn hash(&self, bank: HashAlgorithm) -> Digest {
         match (&self.data, &self.file) {
-            (TemplateData::Raw(data), _) => bank.hash(&[data]),
+            (TemplateData::Fields(fields), _) => bank.hash(&[fields]),
             (TemplateData::Old, Some(file)) => {
                 let padding = [0; OLD_NAME_LEN];
                 let padding = padding.get(file.name.len()..).unwrap_or_default();
                 bank.hash(&[file.digest.as_ref(), file.name, padding])
             }
-            (TemplateData::Text, Some(file)) => {
-                let FileMeasurement { algorithm, digest, name, signature } = file;
-                let digest = digest.as_ref();
-                // "algorithm:", NUL, digest.
-                let digest_len = field_len(algorithm.len() + 2 + digest.len());
-                let name_len = field_len(name.len() + 1);
-                let signature_len = field_len(signature.len());
-                let base: [&[u8]; 7] = [&digest_len, algorithm, b":\0", digest, &name_len, name, b"\0"];
-                if self.template == Template::ImaSig {
-                    let [a, b, c, d, e, f, g] = base;
-                    bank.hash(&[a, b, c, d, e, f, g, &signature_len, signature])
-                } else {
-                    bank.hash(&base)
-                }
-            }
-            (TemplateData::Old | TemplateData::Text, None) => bank.hash(&[]),
+            (TemplateData::Old, None) => bank.hash(&[]),
         }
     }
-}
-
-/// INVARIANT: no field is longer than the log, which is at most [`crate::log::LOG_LEN`].
-fn field_len(len: usize) -> [u8; 4] {
-    u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes()
 }

@@ -84,6 +84,12 @@ pub enum ImaRuleError {
         /// Entry.
         number: u32,
     },
+    /// What was measured is no file but a buffer of the kernel: a command line for kexec, a policy, critical data.
+    #[error("entry {number} of the IMA log is not of a file")]
+    Buffer {
+        /// Entry.
+        number: u32,
+    },
     /// A template without a file digest that is known here.
     #[error("entry {number} of the IMA log has an unknown template")]
     Template {
@@ -108,6 +114,7 @@ impl ImaRuleError {
         match self {
             Self::OtherPcr { .. } => "tpm.ima.other-pcr",
             Self::Violation { .. } => "tpm.ima.violation",
+            Self::Buffer { .. } => "tpm.ima.buffer",
             Self::Template { .. } => "tpm.ima.unknown-template",
             Self::BootAggregate => "tpm.ima.boot-aggregate",
             Self::FileNotListed { .. } => "tpm.ima.file",

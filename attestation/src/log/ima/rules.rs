@@ -2,8 +2,9 @@
 
 use vouchsafe_crypto::verify::HashAlgorithm;
 
-use super::entry::Entry;
+use super::entry::{Entry, Template};
 use super::error::ImaRuleError;
+use super::fields::OF_CONTENT;
 use super::replay::{ConfirmedImaLog, PCR_IMA};
 
 /// Name of the entry that holds a hash over the boot's PCRs (`ima_add_boot_aggregate`).
@@ -23,9 +24,9 @@ pub enum BootAggregate {
 /// Applies an allow-list to a confirmed log. `allowed` holds SHA-256 digests of files in ascending order; `pcr` gives
 /// the quoted value of a PCR of the SHA-256 bank.
 ///
-/// Steps: 1. no entry is of another PCR, 2. a violation, 3. of an unknown template; 4. a first entry `boot_aggregate`
-/// is the hash of the quoted PCRs 0 to 9 or 0 to 7, if these were quoted; 5. every other entry's file has a SHA-256
-/// digest on the list. Names are for people: no rule looks at them but step 4.
+/// Steps: 1. no entry is of another PCR, 2. a violation, 3. of a buffer, or of an unknown template; 4. a first entry
+/// `boot_aggregate` is the hash of the quoted PCRs 0 to 9 or 0 to 7, if these were quoted; 5. every other entry's file
+/// has a SHA-256 digest of its content on the list (not that of an fs-verity descriptor). Names are for people: no rule looks at them but step 4.
 ///
 /// # Errors
 /// [`ImaRuleError`], the first entry that fails.
@@ -60,10 +61,16 @@ pub fn check_files(
     Ok(aggregate)
 }
 
-/// The SHA-256 digest of an entry's file; `None` for one of another algorithm.
+/// The SHA-256 digest of the content of an entry's file; `None` for a digest by another algorithm or of another type.
 fn sha256_digest(entry: &Entry<'_>) -> Result<Option<[u8; 32]>, ImaRuleError> {
-    let Some(file) = &entry.file else { return Err(ImaRuleError::Template { number: entry.number }) };
-    Ok(if file.algorithm == b"sha256" { file.digest.as_ref().try_into().ok() } else { None })
+    let number = entry.number;
+    let file = match (&entry.file, entry.template) {
+        (Some(file), _) => file,
+        (None, Template::ImaBuf) => return Err(ImaRuleError::Buffer { number }),
+        (None, _) => return Err(ImaRuleError::Template { number }),
+    };
+    let is_of_content = file.digest_type == OF_CONTENT && file.algorithm == b"sha256";
+    Ok(if is_of_content { file.digest.as_ref().try_into().ok() } else { None })
 }
 
 fn compare_aggregate(
