@@ -66,27 +66,26 @@ pub(super) fn tpm(
     })
 }
 
-/// Asks until the rule accepts or does not concede.
+/// Asks until the rule accepts, or does not concede, or refuses what it has conceded.
 fn all<R, E: Copy + PartialEq>(
     rule: &mut R,
     check: impl Fn(&R) -> Result<Vec<Warning>, E>,
     mut concede: impl FnMut(&mut R, E) -> bool,
 ) -> (Vec<Warning>, Vec<E>) {
     let mut refusals: Vec<E> = Vec::new();
-    loop {
+    for _ in 0..REFUSALS {
         match check(rule) {
             Ok(warnings) => return (warnings, refusals),
+            Err(error) if refusals.contains(&error) => break,
             Err(error) => {
-                let again = refusals.contains(&error);
-                if !again {
-                    refusals.push(error);
-                }
-                if again || refusals.len() >= REFUSALS || !concede(rule, error) {
-                    return (Vec::new(), refusals);
+                refusals.push(error);
+                if !concede(rule, error) {
+                    break;
                 }
             }
         }
     }
+    (Vec::new(), refusals)
 }
 
 fn concede_pcr(pcrs: &mut [PcrRule], sent: &[PcrValue], error: TpmRuleError) -> bool {
@@ -202,4 +201,24 @@ fn concede_platform_bit(rules: &mut PlatformInfoRules, bit: u8) -> bool {
     };
     *rule = BitRule::Any;
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_a_concession_does_not_lift_is_told_once() {
+        assert_eq!(all(&mut (), |()| Err(7), |(), _| true), (Vec::new(), vec![7]));
+    }
+
+    #[test]
+    fn refusals_without_end_end() {
+        let concede = |rule: &mut usize, _| {
+            *rule += 1;
+            true
+        };
+        let (warnings, refusals) = all(&mut 0, |rule| Err(*rule), concede);
+        assert_eq!((warnings, refusals), (Vec::new(), (0..REFUSALS).collect()));
+    }
 }

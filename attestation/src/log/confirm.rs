@@ -189,8 +189,8 @@ fn logged_phase(log: &EventLog<'_>, bank: HashAlgorithm) -> BootPhase {
 
 /// The later of two phases.
 fn later(one: BootPhase, other: BootPhase) -> BootPhase {
-    let place = |wanted: BootPhase| PHASES.iter().position(|(_, phase)| *phase == wanted);
-    if place(other) > place(one) { other } else { one }
+    let place = |wanted: &BootPhase| PHASES.iter().position(|(_, phase)| phase == wanted);
+    [one, other].into_iter().max_by_key(place).unwrap_or(one)
 }
 
 /// Says how a log and a value differ, as far as that can be known.

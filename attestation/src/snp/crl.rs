@@ -9,7 +9,7 @@ use vouchsafe_protocol::policy::Product;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Extension, X509Version};
 
 use super::roots::{AmdRoots, Root};
-use crate::x509::{Certificate, Validity, check_envelope, signature_scheme, without_leading_zeros};
+use crate::x509::{Validity, check_envelope, signature_scheme, without_leading_zeros};
 
 /// How AMD signs (AMD 57230, section 3.2): RSASSA-PSS, SHA-384, salt 48.
 const SCHEME: Scheme = Scheme::RsaPss(HashAlgorithm::Sha384);
@@ -218,21 +218,4 @@ fn check_signature(list: &CertificateRevocationList<'_>, root: &Root) -> Result<
     }
     verify(key, SCHEME, list.tbs_cert_list.as_ref(), &list.signature_value.data)
         .map_err(|_| CrlError::Signature)
-}
-
-/// Checks that `intermediate` is not on a list that is signed by the root of `product` and in force at `now`, however
-/// old it is.
-///
-/// # Errors
-/// [`CrlError`].
-pub fn check_not_revoked(
-    crl: &[u8],
-    intermediate: &Certificate,
-    roots: &AmdRoots,
-    product: Product,
-    now: i64,
-) -> Result<(), CrlError> {
-    let list = RevocationList::verify(crl, roots, product)?;
-    list.check_dates(now)?;
-    if list.lists(intermediate.serial()) { Err(CrlError::Revoked) } else { Ok(()) }
 }

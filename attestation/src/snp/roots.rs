@@ -116,12 +116,6 @@ impl AmdRoots {
         self.of(product).map(|root| root.ark.der())
     }
 
-    /// DER of the compiled-in (or simulated) issuer of VCEKs of a product.
-    #[must_use]
-    pub fn ask(&self, product: Product) -> Option<&[u8]> {
-        self.of(product).map(|root| root.ask.der())
-    }
-
     pub(crate) fn of(&self, product: Product) -> Option<&Root> {
         self.roots.iter().find(|root| root.product == product)
     }

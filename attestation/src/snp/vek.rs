@@ -205,7 +205,7 @@ impl VekCertificate {
 fn product(certificate: &Certificate) -> Result<Product, VekError> {
     let malformed = VekError::Extension { extension: AmdExtension::ProductName };
     let text = match certificate.extension(AmdExtension::ProductName.oid()) {
-        Some([0x16, len, text @ ..]) if usize::from(*len) == text.len() && text.len() < 128 => text,
+        Some([0x16, len @ ..=0x7f, text @ ..]) if usize::from(*len) == text.len() => text,
         _ => return Err(malformed),
     };
     let (name, stepping) = match text.iter().position(|byte| *byte == b'-') {

@@ -381,3 +381,20 @@ pub(crate) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 pub(crate) fn without_leading_zeros(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().copied().skip_while(|byte| *byte == 0).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_in_their_one_shortest_form() {
+        let key = |modulus_len: usize| rsa_spki(&vec![0x80; modulus_len], &[1, 0, 1]);
+        // As any tool writes keys of 512, 1024 and 2048 bits.
+        assert_eq!(key(64)[..2], [0x30, 0x5c]);
+        assert_eq!(key(128)[..3], [0x30, 0x81, 0x9f]);
+        assert_eq!(key(256)[..4], [0x30, 0x82, 0x01, 0x22]);
+        for len in [64, 128, 256] {
+            assert!(matches!(SubjectPublicKeyInfo::from_der(&key(len)), Ok(([], _))));
+        }
+    }
+}

@@ -10,7 +10,7 @@ use vouchsafe_attestation::{Added, AppraisalError, Collateral, CollateralError, 
 use vouchsafe_protocol::collateral::{
     AMD_INTERMEDIATES, CollateralItem, CollateralSubject, TPM_INTERMEDIATES, VLEKS_PER_TCB,
 };
-use vouchsafe_protocol::evidence::SnpEndorsements;
+use vouchsafe_protocol::evidence::{AkProof, SnpEndorsements};
 use vouchsafe_protocol::limits::CERTIFICATES;
 use vouchsafe_protocol::policy::{ChipId, ChipRule, CspName, Product, Tcb};
 use vouchsafe_simulation::tpm::TpmCertificateSpec;
@@ -113,6 +113,10 @@ fn s2_a_vlek_needs_its_asvk_from_somewhere() {
     let vlek = fixture.pki.chip(&VekSpec::vlek(Product::Genoa, TCB)).unwrap();
     let no_issuer = CollateralError::Endorsement(SnpError::NoIntermediate);
     assert_eq!(add(&mut fixture, &vek(&vlek)), Err(no_issuer));
+    // The issuer of the other kind of key is none.
+    let ask = CollateralItem::AmdIntermediate(fixture.pki.root().ask);
+    assert_eq!(add(&mut fixture, &ask), Ok(Added::New));
+    assert_eq!(add(&mut fixture, &vek(&vlek)), Err(no_issuer));
     let asvk = asvk(&fixture);
     assert_eq!(add(&mut fixture, &asvk), Ok(Added::New));
     assert_eq!(add(&mut fixture, &asvk), Ok(Added::Known));
@@ -162,6 +166,9 @@ fn an_intermediate_that_was_replaced_still_serves_what_it_issued() {
     let one_more = CollateralItem::AmdIntermediate(fixture.pki.intermediate(&spec).unwrap());
     let full = CollateralError::Full { most: AMD_INTERMEDIATES };
     assert_eq!(add(&mut fixture, &one_more), Err(full));
+    // Each kind has its own room.
+    let ask = CollateralItem::AmdIntermediate(fixture.pki.root().ask);
+    assert_eq!(add(&mut fixture, &ask), Ok(Added::New));
     // Later, when some have expired, there is room.
     let later = fixture.collateral.add(&one_more, &fixture.anchors, NOW + 2 * DAY);
     assert_eq!(later, Ok(Added::New));
@@ -238,6 +245,9 @@ fn s11_a_list_is_replaced_by_younger_ones_only() {
     assert_eq!(add(&mut fixture, &old), Err(CollateralError::Rollback));
     assert_eq!(add(&mut fixture, &young), Ok(Added::Replaced));
     assert_eq!(add(&mut fixture, &middle), Err(CollateralError::Rollback));
+    // Another one of the same second is not older.
+    let other = fixture.pki.crl(&CrlSpec::fresh(NOW).revoking(&[9])).unwrap();
+    assert_eq!(add(&mut fixture, &CollateralItem::AmdCrl(other)), Ok(Added::Replaced));
     assert_eq!(fixture.collateral.len(), 1);
 }
 
@@ -430,4 +440,24 @@ fn t12_a_completed_chain_is_no_longer_than_a_chain_may_be() {
     // Too far from the root for a chain: not imported.
     let item = CollateralItem::TpmIntermediate(lowest.der().to_vec());
     assert!(collateral.add(&item, &fixture.anchors, NOW).is_err());
+}
+
+#[test]
+fn t12_more_authorities_of_one_name_than_fit_make_no_chain_too_long() {
+    let fixture = tpm_fixture::Fixture::new();
+    let mut collateral = Collateral::new();
+    let upper = || tpm_fixture::below(&fixture.ca, &tpm_fixture::ca_spec("upper"));
+    let uppers: Vec<_> = (0..CERTIFICATES).map(|_| upper()).collect();
+    let lower = tpm_fixture::below(&uppers[0], &tpm_fixture::ca_spec("lower"));
+    for authority in uppers.iter().chain([&lower]) {
+        let item = CollateralItem::TpmIntermediate(authority.der().to_vec());
+        assert_eq!(collateral.add(&item, &fixture.anchors, NOW), Ok(Added::New));
+    }
+    let ek = fixture.ek_certificate(&lower, &tpm_fixture::ek_spec());
+    verify_ek(&collateral.complete(&fixture.keys_of(vec![ek.clone()])), &fixture.anchors, NOW).unwrap();
+    let keys = fixture.keys_of(vec![ek, b"junk".to_vec()]);
+    let AkProof::Credential { ek_chain, .. } = &collateral.complete(&keys).proof else {
+        panic!("a credential")
+    };
+    assert_eq!(ek_chain.len(), CERTIFICATES);
 }

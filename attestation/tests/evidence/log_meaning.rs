@@ -126,6 +126,7 @@ fn systemd_text_is_covered_with_and_without_its_nul() {
     assert_eq!(text(&with_nul, &bare), systemd("console=ttyS0"));
     assert_eq!(text(&utf16("loud"), &utf16("quiet\0")), None);
     assert_eq!(text(&utf16("a\0b"), &utf16("a\0b\0")), None);
+    assert_eq!(text(&bare, &[&bare[..], b"x"].concat()), None, "a byte that the digest does not cover");
     // Text that is logged as it was hashed is text all the same.
     assert_eq!(text(&with_nul, &with_nul), systemd("console=ttyS0"));
     assert_eq!(text(&bare, &bare), systemd("console=ttyS0"));
@@ -169,6 +170,11 @@ fn images_are_known_by_their_digest_and_say_where_they_came_from() {
         assert_eq!((image.image_len, image.file_path().as_str()), (77, "\\a.efi"));
     });
     assert!(is_uncovered(LogEvent { kind: EventKind::IPL, ..event }));
+    // What stands behind the end of the path is none of it.
+    let mut behind = load.clone();
+    behind[24..32].copy_from_slice(&(path.len() as u64 + file.len() as u64).to_le_bytes());
+    behind.extend(&file);
+    assert_eq!(ImageLoad::parse(&behind).unwrap().file_path(), "\\a.efi");
     for len in 0..load.len() {
         assert_eq!(ImageLoad::parse(&load[..len]), None, "{len}");
     }

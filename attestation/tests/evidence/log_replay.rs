@@ -238,6 +238,9 @@ fn a_value_of_another_length_is_no_value() {
 #[test]
 fn t6_a_phase_that_the_log_has_as_an_event_counts_as_reached() {
     let mut log = LogBuilder::orderly();
+    // In another PCR, or without being extended, it is none.
+    log.events.push(LogEvent::of(12, EventKind::IPL, b"ready"));
+    log.events.push(LogEvent::of(11, EventKind::NO_ACTION, b"ready"));
     for text in [&b"leave-initrd"[..], b"enter-initrd"] {
         log.events.push(LogEvent::of(11, EventKind::IPL, text));
     }

@@ -15,6 +15,8 @@ mod azure_vtpm;
 #[cfg(test)]
 mod collateral;
 #[cfg(test)]
+mod explained;
+#[cfg(test)]
 mod log_boot;
 #[cfg(test)]
 mod log_builder;

@@ -271,3 +271,19 @@ fn a_list_tells_what_is_on_it() {
     assert!(!full.is_empty() && full.len() == 1);
     assert!(full.lists(&[9]) && full.lists(&[0, 9]) && !full.lists(&[9, 0]));
 }
+
+#[test]
+fn s11_a_list_that_is_too_long_is_not_read() {
+    let fixture = Fixture::genoa();
+    let with = |entries: u16| {
+        let spec = CrlSpec::fresh(NOW);
+        of(
+            &fixture,
+            &(0..entries).fold(spec, |spec, n| spec.revoking(&[&[0x11; 14][..], &n.to_be_bytes()].concat())),
+        )
+    };
+    let verify = |der: &[u8]| RevocationList::verify(der, fixture.anchors.amd(), Product::Genoa).map(drop);
+    let (fits, too_long) = (with(1500), with(2500));
+    assert!(fits.len() < CRL_LEN && too_long.len() > CRL_LEN, "{} {}", fits.len(), too_long.len());
+    assert_eq!((verify(&fits), verify(&too_long)), (Ok(()), Err(CrlError::Malformed)));
+}

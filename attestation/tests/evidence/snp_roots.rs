@@ -37,6 +37,15 @@ fn s1_a_root_of_another_product_is_refused() {
 }
 
 #[test]
+fn s1_an_issuer_with_another_name_is_refused() {
+    let fixture = Fixture::genoa();
+    let root = SimulatedRoot { ask: fixture.pki.asvk().to_vec(), ..fixture.pki.root() };
+    let anchors = Anchors { amd: AmdAnchors::Simulated(vec![root]), tpm: Vec::new() };
+    let expected = AnchorError::Amd(RootsError::Name { product: Product::Genoa });
+    assert_eq!(TrustAnchors::new(&anchors).unwrap_err(), expected);
+}
+
+#[test]
 fn s1_a_product_without_a_root_is_refused() {
     let mut fixture = Fixture::genoa();
     let evidence = fixture.evidence(fixture.report());

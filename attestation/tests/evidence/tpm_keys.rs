@@ -16,6 +16,7 @@ use vouchsafe_attestation::{
 use vouchsafe_crypto::verify::{HashAlgorithm, PublicKey, Scheme};
 use vouchsafe_protocol::evidence::{AkProof, TpmKeys};
 use vouchsafe_protocol::id::AnchorClass;
+use vouchsafe_protocol::limits::CERTIFICATES;
 use vouchsafe_simulation::tpm::{
     AK_ATTRIBUTES, ALG_SHA384, EK_ATTRIBUTES, EK_USAGE, PublicSpec, TpmKey, TpmKeyKind, sized,
 };
@@ -302,6 +303,9 @@ fn s1_empty_duplicate_or_unreadable_anchors_are_refused() {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     let many: Vec<_> = names.map(|name| (name, hardware, vec![ca.clone()])).to_vec();
     assert_eq!(load(&many), Err(AnchorError::TooMany));
+    let crowd =
+        ("maker", hardware, (0..=CERTIFICATES).map(|n| self::ca(&n.to_string()).der().to_vec()).collect());
+    assert_eq!(load(&[crowd]), Err(AnchorError::TooMany));
 }
 
 #[test]

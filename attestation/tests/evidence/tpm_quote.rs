@@ -11,6 +11,7 @@ use vouchsafe_attestation::tpm::signature::{QuoteSignature, SignatureError};
 use vouchsafe_attestation::{
     AppraisalError, ChainCache, Claims, PlatformClass, Residency, appraise, parse_ak,
 };
+use vouchsafe_crypto::verify::{HashAlgorithm, PublicKey};
 use vouchsafe_protocol::evidence::{Evidence, PcrValue, TpmEvidence};
 use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::policy::{Accept, EkRule, PcrRule, Permission, TpmAccept, TpmKind};
@@ -348,4 +349,40 @@ fn sizes_inside_a_quote_are_bounded() {
     let count = 4 + 2 + 7 + 34 + 8 + 4 + 4 + 1 + 8;
     evidence.quote[count..count + 4].copy_from_slice(&[0xff; 4]);
     assert_eq!(fixture.refusal(evidence), malformed);
+}
+
+/// A quote over [`pcrs`] with the nonce "nonce", signed with RSASSA-PKCS1-v1_5 and SHA-1 by OpenSSL: no signer here makes
+/// such signatures.
+const SHA1_QUOTE: &str = "ff54434780180005000b01020300056e6f6e6365000000000000004d00000005000000060100000000000000080000000100\
+     0b038100000014016a2994651c72431b357b98ed57fdb9a5c53d62";
+const SHA1_SIGNATURE: &str = "4d93f5f94dc6b17d5477792ac8348a1816fce7f1ee23ad1e23e578b3c3f614453c8616ae344253047a76599adc458ea0db40\
+     e88f8d6e2aba8e62a3b9fafea50c2f4392d7f01f4ad1dd403134a3fbb246382f95fca68db4abfb5b516bc21f8a6288f5443f\
+     bc253c82fa8ab087ce5b7dcc881ac290f8cc25e6c95a6c55d64467b1ff6776da9c0f48a082610871e3629b0d05a8e987f0cd\
+     458266d5768843d13586e11daa70f87d833050a1d9624f7bc2ad08ac4c09cb99d1e81e06f23fdabe1d834b6f5b542ab0e121\
+     c485799b0e8875ff7980115126693307e9f128af886d03536fab5d9409d7932a678cafecaf5fd5ccdfa375431afb58fd8c82\
+     86e29d662bea";
+const SHA1_MODULUS: &str = "9e43b4ede694c7967646c4f8b46eef2d8374be25316acde6ae72d1f9ea997c1a5b3d32607e59d1296742427b168fad8ab78d\
+     2e530b12068b87b34f53af91a0f4b9cd136f10a55e609ca74002b38e5d1539b332223e0bab6b330d3cc18a49b407b1029d6b\
+     6a53874c325644010655449275787499f5a7ff858f10c95b7a83cabfda427d0bc7d395bd4ac56bdb4cea1c1ede30fa2846f3\
+     3767b7d8313af6adf143ea4b45e0304ad87238b31f097aaf0d63dbf43c178e8fb0996b1bb3640f5752559035c8e22682fdd5\
+     6bb33500e90fba52241002f2506366db391260e40e90d2072a2c300e590fcf550ba96d07e42f178ee68f316fc07e9fd510d2\
+     712143780bdb";
+
+#[test]
+fn t9_a_signature_over_sha1_is_verified_for_a_policy_that_names_it_alone() {
+    let bytes = |hex: &str| hex::decode(hex).unwrap();
+    let (quote, modulus) = (bytes(SHA1_QUOTE), bytes(SHA1_MODULUS));
+    let key = PublicKey::Rsa { modulus, exponent: vec![1, 0, 1] };
+    let signature = [&[0x00, 0x14, 0x00, 0x04][..], &sized(&bytes(SHA1_SIGNATURE))].concat();
+    let values = pcrs().iter().map(|pcr| ((HashAlgorithm::Sha256, pcr.index), pcr.value.to_vec())).collect();
+    let verify = |signature: &[u8], sha1| {
+        let expected = Expected { key: &key, scheme: None, extra_data: b"nonce", sha1 };
+        let signature = QuoteSignature::parse(signature).unwrap();
+        verify_quote(&quote, &Quote::parse(&quote).unwrap(), &signature, &values, expected)
+    };
+    assert_eq!(verify(&signature, Permission::Allowed), Ok(()));
+    assert_eq!(verify(&signature, Permission::Forbidden), Err(QuoteError::Sha1));
+    let mut forged = signature;
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(verify(&forged, Permission::Allowed), Err(QuoteError::BadSignature));
 }

@@ -7,7 +7,7 @@ use vouchsafe_attestation::azure::{HclReport, RuntimeClaims};
 use vouchsafe_attestation::cache::ChainCache;
 use vouchsafe_attestation::log::ima::{ImaLog, check_files};
 use vouchsafe_attestation::log::{EventLog, confirm, signature_lists};
-use vouchsafe_attestation::snp::crl::check_not_revoked;
+use vouchsafe_attestation::snp::crl::RevocationList;
 use vouchsafe_attestation::snp::report::Report;
 use vouchsafe_attestation::snp::vek::VekCertificate;
 use vouchsafe_attestation::snp::verify::ReadEvidence;
@@ -107,9 +107,9 @@ fn ima_log(data: &[u8]) {
 }
 
 fn crl(data: &[u8]) {
-    let roots = ANCHORS.amd();
-    let ask = Certificate::parse(roots.ask(Product::Genoa).unwrap()).unwrap();
-    ignore(check_not_revoked(data, &ask, roots, Product::Genoa, i64::try_from(NOW).unwrap()));
+    if let Ok(list) = RevocationList::verify(data, ANCHORS.amd(), Product::Genoa) {
+        ignore(list.check(&[2], &[0], u32::MAX, i64::try_from(NOW).unwrap()));
+    }
 }
 
 fn certificate(data: &[u8]) {
