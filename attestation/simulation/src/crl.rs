@@ -7,9 +7,10 @@ use sha2::Sha384;
 use x509_cert::certificate::Version;
 use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
 use x509_cert::der::Encode;
-use x509_cert::der::asn1::{BitString, ObjectIdentifier};
+use x509_cert::der::asn1::{BitString, Null, ObjectIdentifier};
 use x509_cert::ext::Extension;
 use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use crate::SimulationError;
 use crate::certificate::{encoding, extension, name, time};
@@ -22,6 +23,9 @@ const ISSUING_DISTRIBUTION_POINT: &str = "2.5.29.28";
 /// certificateIssuer (RFC 5280, section 5.3.3): the entry is of another issuer's certificate.
 const CERTIFICATE_ISSUER: &str = "2.5.29.29";
 
+/// sha384WithRSAEncryption (RFC 8017, appendix C).
+const SHA384_WITH_RSA: &str = "1.2.840.113549.1.1.12";
+
 /// What a revocation list is to say. Tests change one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrlSpec {
@@ -33,6 +37,17 @@ pub struct CrlSpec {
     pub revoked: Vec<Vec<u8>>,
     /// An extension of the list, or of each entry, that must be understood and is not.
     pub critical: Critical,
+    /// The signature algorithm that it names, whatever it is signed with.
+    pub named: NamedAlgorithm,
+}
+
+/// The signature algorithm that a revocation list names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedAlgorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-384: not the one that it is signed with.
+    RsaPkcs1Sha384,
+    /// RSASSA-PSS with SHA-384: the one that it is signed with.
+    RsaPssSha384,
 }
 
 /// Where a revocation list has an extension that must be understood and is not.
@@ -55,6 +70,7 @@ impl CrlSpec {
             next_update: Some(this_update + 180 * 24 * 60 * 60),
             revoked: Vec::new(),
             critical: Critical::Nowhere,
+            named: NamedAlgorithm::RsaPssSha384,
         }
     }
 
@@ -84,7 +100,15 @@ pub(crate) fn sign(
     key: &RsaPrivateKey,
     source: &Source,
 ) -> Result<Vec<u8>, SimulationError> {
-    let algorithm = rsa::pss::get_default_pss_signature_algo_id::<Sha384>().map_err(encoding)?;
+    let algorithm = match spec.named {
+        NamedAlgorithm::RsaPkcs1Sha384 => AlgorithmIdentifierOwned {
+            oid: ObjectIdentifier::new(SHA384_WITH_RSA).map_err(encoding)?,
+            parameters: Some(Null.into()),
+        },
+        NamedAlgorithm::RsaPssSha384 => {
+            rsa::pss::get_default_pss_signature_algo_id::<Sha384>().map_err(encoding)?
+        }
+    };
     let mut extensions = vec![of_oid(CRL_NUMBER, false, &[2, 1, 1])?];
     if spec.critical == Critical::InList {
         extensions.push(of_oid(ISSUING_DISTRIBUTION_POINT, true, &[0x30, 0])?);

@@ -17,7 +17,7 @@ pub mod tpm;
 pub use authority::{ARK_SERIAL, ASK_SERIAL, ASVK_SERIAL, IntermediateSpec, PkiFiles, SimulatedPki};
 pub use certificate::{AmdExtensionValue, Validity, VekSpec};
 pub use chip::{ChipFiles, SimulatedChip};
-pub use crl::{Critical, CrlSigner, CrlSpec};
+pub use crl::{Critical, CrlSigner, CrlSpec, NamedAlgorithm};
 pub use report::{REPORT_LEN, ReportBuilder, field};
 
 /// Why a simulated key, certificate or report could not be made.

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use vouchsafe_protocol::evidence::PcrValue;
 use vouchsafe_protocol::policy::Product;
 use vouchsafe_simulation::hcl::{HclBuilder, hcl_field, report_data, runtime_claims};
 use vouchsafe_simulation::tpm::{QuoteBuilder, TpmKeyKind};
 use vouchsafe_simulation::{ReportBuilder, SimulationError, field};
 
 use super::add::{Added, Cases, case, merge};
+use super::boot;
 use super::tpm_world::{pcr_file, policy_pcrs, values};
 use crate::schema::{Case, Expect};
 
@@ -23,6 +25,8 @@ struct Paravisor {
     after: Box<dyn FnOnce(&mut Vec<u8>)>,
     quote: fn(&mut QuoteBuilder),
     signed_with: TpmKeyKind,
+    pcrs: Vec<PcrValue>,
+    log: Option<Vec<u8>>,
     policy: Value,
 }
 
@@ -30,6 +34,7 @@ pub(super) fn add(cases: &mut Cases<'_>) -> Added {
     good(cases)?;
     fields(cases)?;
     claims(cases)?;
+    booted(cases)?;
     others(cases)
 }
 
@@ -42,6 +47,8 @@ fn right(cases: &Cases<'_>) -> Result<Paravisor, SimulationError> {
         after: Box::new(|_| {}),
         quote: |_| {},
         signed_with: TpmKeyKind::RsaSsaSha256,
+        pcrs: values(),
+        log: None,
         policy: json!({}),
     })
 }
@@ -54,7 +61,8 @@ fn claims_with(cases: &Cases<'_>, user_data: &[u8; 64]) -> Result<Vec<u8>, Simul
 
 /// Adds a case, and for one that is about form alone its twin of kind hcl-parse.
 fn put(cases: &mut Cases<'_>, id: &str, name: &str, paravisor: Paravisor, code: Option<&str>) -> Added {
-    let Paravisor { claims, report_data: data, report, hcl, after, quote, signed_with, policy } = paravisor;
+    let Paravisor { claims, report_data: data, report, hcl, after, quote, signed_with, pcrs, log, policy } =
+        paravisor;
     let world = cases.world;
     let chip = world.chip(GENOA);
     let data = data.unwrap_or_else(|| report_data(&claims));
@@ -64,14 +72,14 @@ fn put(cases: &mut Cases<'_>, id: &str, name: &str, paravisor: Paravisor, code: 
     let mut bytes = builder.encode();
     after(&mut bytes);
     let key = world.tpm.rekey(signed_with)?;
-    let mut attest = QuoteBuilder::over(signed_with, &values(), &world.nonce());
+    let mut attest = QuoteBuilder::over(signed_with, &pcrs, &world.nonce());
     quote(&mut attest);
     let attest = attest.encode();
     let mut rules = world.snp_policy(GENOA);
-    merge(&mut rules, &json!({ "report_data": null, "pcrs": policy_pcrs(&values()) }));
+    merge(&mut rules, &json!({ "report_data": null, "pcrs": policy_pcrs(&pcrs) }));
     merge(&mut rules, &policy);
-    let pcrs: Vec<_> = values().iter().map(|pcr| (pcr.index, pcr.value.to_vec())).collect();
-    let files = BTreeMap::from([
+    let pcrs: Vec<_> = pcrs.iter().map(|pcr| (pcr.index, pcr.value.to_vec())).collect();
+    let mut files = BTreeMap::from([
         ("hcl".to_owned(), bytes.clone()),
         ("vcek".to_owned(), chip.vek().to_vec()),
         ("ask".to_owned(), chip.issuer().to_vec()),
@@ -80,6 +88,7 @@ fn put(cases: &mut Cases<'_>, id: &str, name: &str, paravisor: Paravisor, code: 
         ("quote".to_owned(), attest),
         ("pcrs".to_owned(), pcr_file("sha256", &pcrs)),
     ]);
+    files.extend(log.map(|log| ("event_log".to_owned(), log)));
     let expect = if code.is_some() { Expect::Invalid } else { Expect::Valid };
     let whole = Case {
         kind: "azure-snp".to_owned(),
@@ -282,6 +291,26 @@ fn claims(cases: &mut Cases<'_>) -> Added {
         put(cases, "T8", &format!("claims-{name}"), base, Some(code))?;
     }
     Ok(())
+}
+
+/// Boots that are judged by the events of their logs.
+fn booted(cases: &mut Cases<'_>) -> Added {
+    let events = boot::boot();
+    let cut: Vec<_> = events.iter().skip(1).cloned().collect();
+    let other = [events.clone(), vec![boot::event(11, boot::IPL, b"leave-initrd")]].concat();
+    let boots = [
+        ("T6", "good-judged-by-its-log", &events, &events, None),
+        ("T7", "log-of-another-boot", &events, &cut, Some("tpm.log.replay")),
+        ("T7", "log-beyond-the-phase", &other, &other, Some("tpm.event.boot-phase")),
+    ];
+    for (id, name, booted, logged, code) in boots {
+        let pcrs = boot::replay(booted, &boot::JUDGED, 0);
+        let log = Some(boot::encode(logged));
+        put(cases, id, name, Paravisor { pcrs, log, policy: boot::policy(), ..right(cases)? }, code)?;
+    }
+    let pcrs = boot::replay(&events, &boot::JUDGED, 0);
+    let base = Paravisor { pcrs, policy: boot::policy(), ..right(cases)? };
+    put(cases, "T7", "log-missing", base, Some("tpm.log.missing"))
 }
 
 /// What the SNP report, the quote and the policy say.

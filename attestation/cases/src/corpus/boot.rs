@@ -1,6 +1,7 @@
 //! A boot written out: a crypto-agile event log (PC Client Platform Firmware Profile 1.06, section 10), the values that
 //! it leads to, and an IMA log. Made here, without the verifier's code.
 
+use serde_json::{Value, json};
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::verify::HashAlgorithm;
 use vouchsafe_protocol::evidence::PcrValue;
@@ -61,6 +62,22 @@ pub(super) fn boot() -> Vec<Event> {
     events.push(event(5, EFI_ACTION, b"Exit Boot Services Invocation"));
     events.push(event(5, EFI_ACTION, b"Exit Boot Services Returned with Success"));
     events
+}
+
+/// The policy that judges the orderly boot by its events.
+pub(super) fn policy() -> Value {
+    let events = |index: u8| (index.to_string(), json!("events"));
+    let pcrs: serde_json::Map<String, Value> = JUDGED.map(events).into_iter().collect();
+    json!({
+        "pcrs": pcrs,
+        "events": {
+            "secure_boot": "required",
+            "boot_applications": [hex::encode(APPLICATION_DIGEST)],
+            "uki_sections": { ".linux": hex::encode(LINUX_DIGEST) },
+            "boot_phases": ["firmware"],
+            "allowed": { "0": [hex::encode(sha256(&[FIRMWARE]))] },
+        },
+    })
 }
 
 /// Values that events lead to, for these PCRs; PCR 0 begins with the locality.

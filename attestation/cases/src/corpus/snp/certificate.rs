@@ -112,11 +112,12 @@ fn names(cases: &mut Cases<'_>) -> Added {
         let label = format!("product-{}", if text.is_empty() { "empty" } else { text });
         changed(cases, GENOA, &label, "2", Some(ia5(text)), "snp.vek.unknown-product")?;
     }
-    let forms: [(&str, Option<Vec<u8>>); 4] = [
+    let forms: [(&str, Option<Vec<u8>>); 5] = [
         ("missing", None),
         ("as-utf8", Some([vec![0x0c, 5], b"Genoa".to_vec()].concat())),
         ("cut", Some([vec![0x16, 6], b"Genoa".to_vec()].concat())),
         ("with-a-byte-more", Some([vec![0x16, 5], b"Genoa!".to_vec()].concat())),
+        ("without-a-length", Some([vec![0x16, 0x80], vec![b'G'; 128]].concat())),
     ];
     for (form, value) in forms {
         changed(cases, GENOA, &format!("product-name-{form}"), "2", value, "snp.vek.extension")?;

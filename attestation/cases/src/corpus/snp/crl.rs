@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use vouchsafe_protocol::policy::Product;
-use vouchsafe_simulation::{ASK_SERIAL, Critical, CrlSigner, CrlSpec};
+use vouchsafe_simulation::{ASK_SERIAL, Critical, CrlSigner, CrlSpec, NamedAlgorithm};
 
 use super::super::add::{Added, Cases, case};
 use super::super::world::{DAY, NOW_SECS};
@@ -59,6 +59,11 @@ pub(super) fn add(cases: &mut Cases<'_>) -> Added {
             "with-an-unknown-critical-extension",
             pki.crl(&CrlSpec { critical: Critical::InList, ..fresh.clone() })?,
             Some("snp.crl.critical-extension"),
+        ),
+        (
+            "that-names-another-algorithm-than-it-is-signed-with",
+            pki.crl(&CrlSpec { named: NamedAlgorithm::RsaPkcs1Sha384, ..fresh.clone() })?,
+            Some("snp.crl.signature"),
         ),
         ("empty", Vec::new(), Some("snp.crl.malformed")),
         ("cut", good.iter().copied().take(100).collect(), Some("snp.crl.malformed")),

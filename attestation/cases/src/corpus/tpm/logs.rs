@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-use vouchsafe_crypto::digest::sha256;
+use serde_json::json;
 use vouchsafe_protocol::evidence::PcrValue;
 use vouchsafe_simulation::SimulationError;
 
 use super::super::add::{Added, Cases, case};
 use super::super::boot::{
-    ACTION, APPLICATION, APPLICATION_DIGEST, EFI_ACTION, Event, FIRMWARE, IPL, JUDGED, LINUX_DIGEST,
-    NO_ACTION, SEPARATOR, agile, boot, encode, event, header, locality, replay, secure_boot, sha1_event,
+    ACTION, APPLICATION, EFI_ACTION, Event, IPL, JUDGED, NO_ACTION, SEPARATOR, agile, boot, encode, event,
+    header, locality, policy, replay, secure_boot, sha1_event,
 };
 use super::super::tpm_world::pcr_file;
 use super::TpmCase;
@@ -34,19 +33,7 @@ fn booted<'c, 'w>(
     values: &[PcrValue],
     log: &[u8],
 ) -> Result<TpmCase<'c, 'w>, SimulationError> {
-    let events = |index: u8| (index.to_string(), json!("events"));
-    let pcrs: serde_json::Map<String, Value> = JUDGED.map(events).into_iter().collect();
-    let policy = json!({
-        "pcrs": pcrs,
-        "events": {
-            "secure_boot": "required",
-            "boot_applications": [hex::encode(APPLICATION_DIGEST)],
-            "uki_sections": { ".linux": hex::encode(LINUX_DIGEST) },
-            "boot_phases": ["firmware"],
-            "allowed": { "0": [hex::encode(sha256(&[FIRMWARE]))] },
-        },
-    });
-    Ok(cases.tpm(id, name)?.quoting(values).policy(policy).file("event_log", Some(log.to_vec())))
+    Ok(cases.tpm(id, name)?.quoting(values).policy(policy()).file("event_log", Some(log.to_vec())))
 }
 
 /// The log that was sent is not the boot's: its values stay.
@@ -55,7 +42,7 @@ fn sent(cases: &mut Cases<'_>) -> Added {
     let values = replay(&events, &JUDGED, 0);
     booted(cases, "T6", "log-good", &values, &encode(&events))?.accepted()?;
     type Change = fn(&mut Vec<Event>);
-    let changes: [(&str, &str, Change, Option<&str>); 16] = [
+    let changes: [(&str, &str, Change, Option<&str>); 17] = [
         (
             "T6",
             "log-separator-called-an-action",
@@ -86,6 +73,7 @@ fn sent(cases: &mut Cases<'_>) -> Added {
             |log| change_data(log, 0x8000_0001),
             Some("tpm.event.secure-boot-unknown"),
         ),
+        ("T6", "log-phase-in-another-pcr", |log| log.push(event(12, IPL, b"ready")), None),
         ("T6", "log-event-moved-to-another-pcr", |log| move_first(log, 0, 3), Some("tpm.log.replay")),
         ("T7", "log-longer-than-the-pcr", |log| log.push(event(11, IPL, b"more")), Some("tpm.log.longer")),
         ("T7", "log-longer-by-a-doubled-last-event", |log| double_last(log, 11), Some("tpm.log.longer")),
