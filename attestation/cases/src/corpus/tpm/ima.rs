@@ -80,7 +80,7 @@ fn ima_forms(cases: &mut Cases<'_>) {
     put("empty", Vec::new(), Some("tpm.ima.empty"));
     put("changed-digest", text.replacen("e1e1", "e1e2", 1).into_bytes(), Some("tpm.ima.template-hash"));
     put("changed-name", text.replacen("agent", "agent2", 1).into_bytes(), Some("tpm.ima.template-hash"));
-    put("unknown-template", text.replace("ima-ng", "ima-buf").into_bytes(), Some("tpm.ima.template"));
+    put("unknown-template", text.replace("ima-ng", "evm-sig").into_bytes(), Some("tpm.ima.template"));
     put("pcr-24", text.replacen("10 ", "24 ", 1).into_bytes(), Some("tpm.ima.malformed"));
     put("no-hexadecimal", text.replacen("sha256:e1", "sha256:zz", 1).into_bytes(), Some("tpm.ima.malformed"));
     put("one-word", b"10\n".to_vec(), Some("tpm.ima.malformed"));
