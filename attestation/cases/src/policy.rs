@@ -128,8 +128,8 @@ pub struct TcbKeys {
     /// FMC (Turin).
     pub fmc: u8,
     /// Boot loader.
-    #[serde(alias = "boot_loader")]
-    pub bootloader: u8,
+    #[serde(alias = "bootloader")]
+    pub boot_loader: u8,
     /// TEE.
     pub tee: u8,
     /// SNP firmware.
@@ -140,8 +140,8 @@ pub struct TcbKeys {
 }
 
 impl From<TcbKeys> for Tcb {
-    fn from(TcbKeys { fmc, bootloader, tee, snp, microcode }: TcbKeys) -> Self {
-        Self { fmc, boot_loader: bootloader, tee, snp, microcode }
+    fn from(TcbKeys { fmc, boot_loader, tee, snp, microcode }: TcbKeys) -> Self {
+        Self { fmc, boot_loader, tee, snp, microcode }
     }
 }
 

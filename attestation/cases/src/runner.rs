@@ -63,6 +63,15 @@ pub struct Runner<'a> {
     callers_roots: Option<Vec<Certificate>>,
     /// Names of the sets that they are in.
     callers_sets: Vec<String>,
+    unopened: Unopened,
+}
+
+/// What of a quote whose credential nobody has asked the TPM to open: that takes the TPM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unopened {
+    /// The key is taken to be the TPM's: the caller has waived it.
+    Assumed,
+    Refused,
 }
 
 /// One case while it is looked at.
@@ -76,6 +85,7 @@ pub(crate) struct Running<'a> {
     pub(crate) callers_roots: Option<&'a [Certificate]>,
     /// Rules instead of the case's policy.
     pub(crate) rules: Option<&'a [Accept]>,
+    pub(crate) unopened: Unopened,
     /// Index of the rule that accepted, once one has.
     pub(crate) accepted_by: Cell<Option<usize>>,
 }
@@ -90,7 +100,8 @@ impl<'a> Runner<'a> {
     /// Reads the anchors of a suite. Those that cannot be used refuse each case that needs them.
     #[must_use]
     pub fn new(suite: &'a Suite) -> Self {
-        Self { suite, anchors: anchors::of(suite, None), callers_roots: None, callers_sets: Vec::new() }
+        let anchors = anchors::of(suite, None);
+        Self { suite, anchors, callers_roots: None, callers_sets: Vec::new(), unopened: Unopened::Refused }
     }
 
     /// Takes anchors of the caller's instead: for a bundle, which somebody sent and which must not say who vouches
@@ -103,7 +114,15 @@ impl<'a> Runner<'a> {
         let certificates = anchors.tpm.iter().flat_map(|set| &set.certificates);
         let roots = certificates.filter_map(|der| Certificate::parse(der).ok()).collect();
         let callers_sets = anchors.tpm.iter().map(|set| set.name.as_str().to_owned()).collect();
-        Ok(Self { suite, anchors: Ok(trusted), callers_roots: Some(roots), callers_sets })
+        let (anchors, callers_roots) = (Ok(trusted), Some(roots));
+        Ok(Self { suite, anchors, callers_roots, callers_sets, unopened: Unopened::Refused })
+    }
+
+    /// Lets rules of a role accept a quote although nobody has asked its TPM to open a credential: that the key is the
+    /// TPM's is then not shown, and anybody could have made the quote. The claims say `"not_tried": ["credential"]`.
+    #[must_use]
+    pub fn dangerous_assume_resident(self) -> Self {
+        Self { unopened: Unopened::Assumed, ..self }
     }
 
     /// The verdict on a case, with its files as the suite has them.
@@ -140,8 +159,9 @@ impl<'a> Runner<'a> {
         };
         let accepted_by = Cell::new(None);
         let callers_roots = self.callers_roots.as_deref();
+        let (suite, unopened) = (self.suite, self.unopened);
         let running =
-            Running { suite: self.suite, case, files, policy, anchors, callers_roots, rules, accepted_by };
+            Running { suite, case, files, policy, anchors, callers_roots, rules, unopened, accepted_by };
         let claims = match case.kind.as_str() {
             "ak-chain" => chain::attestation(&running),
             "azure-snp" => azure::check(&running),

@@ -7,7 +7,6 @@ mod structures;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
 use serde_json::{Map, Value, json};
 use vouchsafe_attestation::azure::HclReport;
 use vouchsafe_attestation::log::EventLog;
@@ -24,7 +23,7 @@ use vouchsafe_evidence::pem::to_der;
 use vouchsafe_protocol::anchors::AmdAnchors;
 
 use self::findings::Findings;
-use super::{read_file, time_or_now, unusable};
+use super::{read, time_or_now};
 use crate::failure::Problem;
 
 /// What a file is.
@@ -82,10 +81,15 @@ fn group(name: impl Into<String>, fields: Vec<Field>) -> Field {
 /// It cannot be read, or is none of the known things.
 pub(super) fn inspect(path: &Path, at: Option<&str>) -> anyhow::Result<Shown> {
     let now = time_or_now(at)?;
-    if path.is_dir() {
-        return of_bundle(&Bundle::read(path).map_err(|error| unusable(&error))?, now);
-    }
-    of_file(&read_file(path)?, now).with_context(|| format!("cannot show {}", path.display()))
+    let shown = if path.is_dir() {
+        Bundle::read(path).map_err(anyhow::Error::from).and_then(|bundle| of_bundle(&bundle, now))
+    } else {
+        read(path).map_err(anyhow::Error::from).and_then(|file| of_file(&file, now))
+    };
+    shown.map_err(|error| {
+        let what = format!("cannot show {}: {error:#}", path.display());
+        Problem::new("unreadable", what).into()
+    })
 }
 
 /// Shows one file.

@@ -9,6 +9,7 @@ mod measure;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod words;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub enum EvidenceCommand {
     },
     /// Show what evidence says: which machine it is, what is old, what is missing, and every field.
     ///
-    /// Believes nothing and verifies nothing: it shows what the bytes say.
+    /// Believes nothing and verifies nothing: it shows what the bytes say. Exits with 0 if it could be read, 1 if not.
     #[command(
         after_help = "Examples:\n  vouchsafe evidence inspect report.bin\n  vouchsafe evidence inspect bundle/"
     )]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use vouchsafe_evidence::{Bundle, Case, Expect, Suite, corpus};
 
 use super::*;
+use crate::failure::Failure;
 
 /// The directory of evidence: `VOUCHSAFE_EVIDENCE`, or beside the repository.
 fn evidence() -> Option<PathBuf> {
@@ -333,6 +334,24 @@ fn snapshot(name: &str, text: &str) {
 }
 
 #[test]
+fn inspect_fails_with_1_for_what_it_cannot_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    let failure = |path: PathBuf| {
+        let error = run(EvidenceCommand::Inspect { path, at: None }, false).unwrap_err();
+        let Failure { code, exit, .. } = Failure::of(&error);
+        (exit, code)
+    };
+    // A directory without a bundle, a file that is not there, one that is nothing known, a broken quote.
+    assert_eq!(failure(dir.path().to_owned()), (1, "unreadable".to_owned()));
+    assert_eq!(failure(file.clone()), (1, "unreadable".to_owned()));
+    for bytes in [&b"nothing"[..], b"\xffTCG"] {
+        std::fs::write(&file, bytes).unwrap();
+        assert_eq!(failure(file.clone()), (1, "unreadable".to_owned()));
+    }
+}
+
+#[test]
 fn what_people_see_of_bundles() {
     let suite = corpus::generate(1).unwrap();
     for (case, file) in [
@@ -488,11 +507,17 @@ fn verify_judges_a_quote_by_a_role_whatever_its_protocol() {
     let (exit, said) = verified(dir.path().to_owned(), &flags);
     assert_eq!((exit, &said["rule"]), (0, &"r.accept[0]".into()), "{said}");
     assert_eq!(said["claims"].get("not_tried"), None);
-    // Nobody has asked the TPM to open a credential: said, and not passed over.
+    assert_eq!(said["waived"], serde_json::json!([]));
+    // Nobody has asked the TPM to open a credential: refused, unless that is waived by name.
     bundle.case.credential = None;
     bundle.write(dir.path()).unwrap();
     let (exit, said) = verified(dir.path().to_owned(), &flags);
+    assert_eq!((exit, &said["rule"]), (1, &"tpm.ak.not-resident".into()), "{said}");
+    assert!(said["hint"].as_str().unwrap().contains("--assume-resident"), "{said}");
+    let flags = [&flags[..], &["--assume-resident"]].concat();
+    let (exit, said) = verified(dir.path().to_owned(), &flags);
     assert_eq!((exit, &said["claims"]["not_tried"][0]), (0, &"credential".into()), "{said}");
+    assert_eq!(said["waived"], serde_json::json!(["assume-resident"]));
     bundle.case.nonce = Some("00".repeat(32));
     bundle.write(dir.path()).unwrap();
     let (exit, said) = verified(dir.path().to_owned(), &flags);

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use vouchsafe_attestation::AppraisalError;
 use vouchsafe_attestation::snp::report::REPORT_LEN;
 use vouchsafe_client::policy;
 use vouchsafe_evidence::runner::UNSIGNED;
@@ -37,6 +38,12 @@ pub struct VerifyArgs {
     /// The role
     #[arg(long, value_name = "NAME", requires = "policy")]
     pub role: Option<String>,
+    /// Believe that the TPM holds the key of a quote although nobody has asked it to open a credential: a waiver.
+    ///
+    /// A vault asks the TPM itself, which cannot be done with a stored bundle. Without this such a bundle is refused as
+    /// tpm.ak.not-resident; with it anybody may have made the quote, and the output says so.
+    #[arg(long, requires = "policy")]
+    pub assume_resident: bool,
     #[command(flatten)]
     pub(crate) anchors: AnchorArgs,
     /// Verify at this time instead of now; RFC 3339
@@ -99,6 +106,7 @@ pub(super) struct Verified {
     role: Option<String>,
     freshness: &'static str,
     simulated: bool,
+    assumes_resident: bool,
 }
 
 /// Verifies.
@@ -126,6 +134,7 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<Verified> {
     let anchors = args.anchors.load().map_err(|error| Problem::usage(format!("{error:#}")))?;
     let simulated = anchors.class() == AnchorClass::Simulated;
     let runner = Runner::with_anchors(&suite, &anchors).context("the anchors cannot be used")?;
+    let runner = if args.assume_resident { runner.dangerous_assume_resident() } else { runner };
     let verdict = match &rules {
         None => runner.run_with(case, &files),
         Some(rules) => runner.run_by_rules(case, &files, rules),
@@ -133,7 +142,8 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<Verified> {
     if let Verdict::NotSupported { reason } = verdict {
         return Err(Problem::usage(format!("no verdict can be given: {reason}")).into());
     }
-    Ok(Verified { verdict, role: args.role.clone(), freshness, simulated })
+    let assumes_resident = args.assume_resident;
+    Ok(Verified { verdict, role: args.role.clone(), freshness, simulated, assumes_resident })
 }
 
 /// Where it comes from what the evidence is expected to be over.
@@ -200,19 +210,47 @@ fn told(path: &Path, bytes: &[u8]) -> anyhow::Result<FileKind> {
     }
 }
 
+/// Whether claims say that something was not tried.
+fn is_untried(claims: &Value, what: &str) -> bool {
+    claims.get("not_tried").and_then(Value::as_array).is_some_and(|untried| untried.contains(&json!(what)))
+}
+
 impl Verified {
     pub(super) fn accepted(&self) -> bool {
         self.verdict.is_valid()
     }
 
-    /// `{accepted, rule, claims, freshness, simulated}`: the rule that accepted, or the code of the one that refused.
+    /// `{accepted, rule, claims, freshness, simulated, waived}`: the rule that accepted, or the code of the one that
+    /// refused; `waived` lists the waivers of the command line that it took.
     pub(super) fn to_json(&self) -> Value {
         let mut value = self.verdict_json();
         if let Some(object) = value.as_object_mut() {
             object.insert("freshness".to_owned(), json!(self.freshness));
             object.insert("simulated".to_owned(), json!(self.simulated));
+            object.insert("waived".to_owned(), json!(self.waived()));
+            if let Some(hint) = self.hint() {
+                object.insert("hint".to_owned(), json!(hint));
+            }
         }
         value
+    }
+
+    /// The flags that a caller had to give for this verdict to be what it is.
+    fn waived(&self) -> &'static [&'static str] {
+        match &self.verdict {
+            Verdict::Valid { claims, .. } if self.assumes_resident && is_untried(claims, "credential") => {
+                &["assume-resident"]
+            }
+            _ => &[],
+        }
+    }
+
+    /// What to do about a refusal that a role's agent would not meet.
+    fn hint(&self) -> Option<&'static str> {
+        let refused = self.verdict.code() == Some(AppraisalError::NotResident.code());
+        (refused && self.role.is_some() && !self.assumes_resident).then_some(
+            "that the TPM holds the key is shown to a vault alone; to judge all else, use --assume-resident",
+        )
     }
 
     fn verdict_json(&self) -> Value {
@@ -241,6 +279,10 @@ impl Verified {
         match &self.verdict {
             Verdict::Valid { claims, .. } => {
                 writeln!(out, "accepted by {}", self.rule())?;
+                if !self.waived().is_empty() {
+                    let what = "nobody has shown that the TPM holds the key (--assume-resident)";
+                    writeln!(out, "  WARNING: {what}")?;
+                }
                 writeln!(out, "  {:<18} {}", "freshness", self.freshness)?;
                 let empty = serde_json::Map::new();
                 for (name, value) in claims.as_object().unwrap_or(&empty) {
@@ -252,7 +294,10 @@ impl Verified {
             Verdict::Invalid(refusal) if refusal.code == UNSIGNED => {
                 writeln!(out, "not accepted: {}\n  {}", refusal.code, refusal.reason)
             }
-            Verdict::Invalid(refusal) => writeln!(out, "refused: {}\n  {}", refusal.code, refusal.reason),
+            Verdict::Invalid(refusal) => {
+                writeln!(out, "refused: {}\n  {}", refusal.code, refusal.reason)?;
+                self.hint().map_or(Ok(()), |hint| writeln!(out, "  {hint}"))
+            }
             Verdict::NotSupported { reason } => writeln!(out, "no verdict: {reason}"),
         }
     }

@@ -38,7 +38,7 @@ pub(super) fn report(report: &Report, product: Option<Product>) -> Value {
 fn tcb(raw: RawTcb, product: Option<Product>) -> Value {
     let Some(product) = product else { return json!(hex::encode(raw.0)) };
     let Tcb { fmc, boot_loader, tee, snp, microcode } = raw.components(product);
-    let mut parts = json!({ "bootloader": boot_loader, "tee": tee, "snp": snp, "microcode": microcode });
+    let mut parts = json!({ "boot_loader": boot_loader, "tee": tee, "snp": snp, "microcode": microcode });
     if let (Product::Turin, Some(object)) = (product, parts.as_object_mut()) {
         object.insert("fmc".to_owned(), json!(fmc));
     }

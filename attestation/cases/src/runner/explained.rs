@@ -11,7 +11,7 @@ use vouchsafe_attestation::{AppraisalError, ChainCache, Collateral, Context};
 use vouchsafe_protocol::evidence::{Evidence, TpmKeys};
 use vouchsafe_protocol::policy::Accept;
 
-use super::{Running, claims};
+use super::{Running, Unopened, claims};
 use crate::verdict::{Run, Stop};
 
 /// The first rule that accepts, or the refusal of the one that got furthest.
@@ -30,6 +30,10 @@ pub(super) fn check(
     let Some(accepted) = explanation.accepted_by() else {
         return Err(refusal(&explanation.rules).into());
     };
+    // That the key is a TPM's is what all else hangs on.
+    if accepted.untried.contains(&Untried::Credential) && running.unopened == Unopened::Refused {
+        return Err(AppraisalError::NotResident.into());
+    }
     running.accepted_by.set(Some(accepted.index));
     let untried: Vec<&str> = accepted.untried.iter().map(|untried| name(*untried)).collect();
     let warnings = match &accepted.outcome {

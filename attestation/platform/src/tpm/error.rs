@@ -132,7 +132,10 @@ pub enum KeysError {
     #[error("the TPM holds no attestation key of a cloud with its certificate; use a key of its own")]
     NoProvidedKey,
     /// There is no certificate for the endorsement key.
-    #[error("the TPM holds no EK certificate; name a file with the manufacturer's with --ek-chain")]
+    #[error(
+        "the TPM holds no EK certificate; name a file with the manufacturer's: --ek-chain, or ek-chain.pem \
+             in the directory of --certificates where evidence is collected"
+    )]
     NoEkCertificate,
 }
 

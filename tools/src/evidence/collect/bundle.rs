@@ -15,6 +15,8 @@ use vouchsafe_protocol::evidence::{
     AkProof, Evidence, Logs, PcrValue, SnpEndorsements, SnpEvidence, SnpVtpmEvidence, TpmEvidence, TpmKeys,
 };
 
+use super::super::words;
+
 /// When and over what.
 pub(super) struct Context<'a> {
     /// RFC 3339.
@@ -114,7 +116,7 @@ pub(super) fn suite(collected: Collected, context: Context<'_>) -> Result<(Suite
 /// "Milan", "Genoa" or "Turin", if the report says.
 fn product(report: &[u8]) -> Option<String> {
     let product = Report::parse(report).ok()?.cpuid?.product()?;
-    Some(format!("{product:?}"))
+    Some(words::product(product).to_owned())
 }
 
 fn add_endorsements(files: &mut Files, report: &[u8], endorsements: SnpEndorsements) {
@@ -179,5 +181,5 @@ fn add_root(files: &mut Files, root: SimulatedRoot) -> BTreeMap<String, AmdRootF
     files.add("anchor_ark", "simulated-ark.der", "root of the SIMULATED fleet", ark);
     files.add("anchor_ask", "simulated-ask.der", "its intermediate", ask);
     let names = AmdRootFiles { ark: "simulated-ark.der".to_owned(), ask: "simulated-ask.der".to_owned() };
-    BTreeMap::from([(format!("{product:?}"), names)])
+    BTreeMap::from([(words::product(product).to_owned(), names)])
 }

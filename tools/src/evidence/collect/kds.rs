@@ -7,6 +7,8 @@ use vouchsafe_platform::collect::{Missing, Part};
 use vouchsafe_protocol::evidence::Evidence;
 use vouchsafe_protocol::policy::{Product, Tcb};
 
+use super::super::words;
+
 const SERVER: &str = "https://kdsintf.amd.com";
 /// Bytes of a Turin's hardware id; the rest of its chip id is zero.
 const TURIN_HWID_LEN: usize = 8;
@@ -38,7 +40,7 @@ impl Hints {
             SigningKey::Vlek => "vlek",
         };
         let vek = (report.signing_key == SigningKey::Vcek).then(|| vcek(report, product));
-        Self { vek, list: Some(format!("{SERVER}/{kind}/v1/{product:?}/crl")) }
+        Self { vek, list: Some(format!("{SERVER}/{kind}/v1/{}/crl", words::product(product))) }
     }
 
     /// What to do about a missing part.
@@ -63,7 +65,8 @@ fn vcek(report: &Report, product: Product) -> String {
         Product::Milan | Product::Genoa => (id.as_slice(), String::new()),
     };
     format!(
-        "{SERVER}/vcek/v1/{product:?}/{}?{fmc}blSPL={boot_loader:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}",
+        "{SERVER}/vcek/v1/{}/{}?{fmc}blSPL={boot_loader:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}",
+        words::product(product),
         hex::encode(id)
     )
 }

@@ -19,6 +19,7 @@ use vouchsafe_evidence::schema::Files;
 use vouchsafe_protocol::anchors::AmdAnchors;
 use vouchsafe_protocol::policy::{Product, Tcb};
 
+use super::super::words;
 use super::Piece;
 
 /// The floors that are shipped.
@@ -243,7 +244,7 @@ impl Findings {
             .filter(|bank| !bank.indices.is_empty())
             .map(|bank| {
                 let indices: Vec<String> = bank.indices.iter().map(u8::to_string).collect();
-                format!("{:?} PCRs {}", bank.bank, indices.join(", "))
+                format!("{} PCRs {}", words::hash(bank.bank), indices.join(", "))
             })
             .collect();
         self.machine

@@ -18,6 +18,7 @@ use vouchsafe_evidence::pem::to_der;
 use vouchsafe_protocol::anchors::AmdAnchors;
 use vouchsafe_protocol::policy::{Product, Tcb};
 
+use super::super::words;
 use super::{Field, bytes, group, text};
 
 /// Most bytes of an event's data that are shown.
@@ -82,7 +83,7 @@ pub(super) fn report(report: &Report) -> Vec<Field> {
         tcb("reported tcb", report.reported_tcb),
     ];
     if let Some(cpuid) = report.cpuid {
-        let known = product.map_or_else(|| "unknown product".to_owned(), |product| format!("{product:?}"));
+        let known = product.map_or("unknown product", words::product);
         let numbers = format!(
             "family {:#04x} model {:#04x} stepping {:#04x}",
             cpuid.family, cpuid.model, cpuid.stepping
@@ -116,7 +117,7 @@ fn tcb(name: &str, raw: RawTcb, product: Option<Product>) -> Field {
     let Tcb { fmc, boot_loader, tee, snp, microcode } = raw.components(product);
     let fmc = if product == Product::Turin { format!("fmc {fmc}, ") } else { String::new() };
     let raw = hex::encode(raw.0);
-    text(name, format!("{fmc}boot loader {boot_loader}, tee {tee}, snp {snp}, microcode {microcode} ({raw})"))
+    text(name, format!("{fmc}boot_loader {boot_loader}, tee {tee}, snp {snp}, microcode {microcode} ({raw})"))
 }
 
 pub(super) fn quote(quote: &Quote) -> Vec<Field> {
@@ -125,7 +126,7 @@ pub(super) fn quote(quote: &Quote) -> Vec<Field> {
         .iter()
         .map(|bank| {
             let indices: Vec<String> = bank.indices.iter().map(u8::to_string).collect();
-            text(format!("{:?}", bank.bank), indices.join(", "))
+            text(words::hash(bank.bank), indices.join(", "))
         })
         .collect();
     vec![
@@ -142,7 +143,7 @@ pub(super) fn quote(quote: &Quote) -> Vec<Field> {
 }
 
 pub(super) fn signature(signature: &QuoteSignature) -> Vec<Field> {
-    vec![text("scheme", format!("{:?}", signature.scheme)), bytes("signature", &signature.bytes)]
+    vec![text("scheme", words::scheme(signature.scheme)), bytes("signature", &signature.bytes)]
 }
 
 pub(super) fn public(public: &Public, area: &[u8]) -> Vec<Field> {
@@ -159,12 +160,12 @@ pub(super) fn public(public: &Public, area: &[u8]) -> Vec<Field> {
         .filter_map(|(name, attribute)| public.attributes.contains(attribute).then_some(name))
         .collect();
     vec![
-        text("name algorithm", format!("{:#06x}", public.name_algorithm)),
+        text("name algorithm", words::hash_by_id(public.name_algorithm)),
         bytes("name (SHA-256)", &name(area)),
         text("attributes", format!("{:#010x} ({})", public.attributes.0, set.join(", "))),
         bytes("authorisation policy", &public.auth_policy),
         text("symmetric", if public.aes_128_cfb { "AES-128-CFB" } else { "none" }),
-        text("scheme", format!("{:?}", public.scheme)),
+        text("scheme", words::key_scheme(public.scheme)),
         key(&public.key),
     ]
 }
@@ -184,10 +185,7 @@ pub(super) fn certificate(certificate: &Certificate) -> Vec<Field> {
         text("not before", date(certificate.validity().not_before)),
         text("not after", date(certificate.validity().not_after)),
         text("certificate authority", certificate.is_authority()),
-        text(
-            "signed with",
-            certificate.scheme().map_or_else(|| "not accepted".to_owned(), |scheme| format!("{scheme:?}")),
-        ),
+        text("signed with", certificate.scheme().map_or_else(|| "not accepted".to_owned(), words::scheme)),
         certificate.key().map_or_else(|| text("key", "of another kind"), key),
         group("extensions", extensions),
     ]
@@ -207,7 +205,7 @@ fn key(key: &PublicKey) -> Field {
 /// A boot event log, event by event.
 pub(super) fn event_log(file: &[u8]) -> Vec<Field> {
     let Ok(log) = EventLog::parse(file) else { return Vec::new() };
-    let algorithms: Vec<String> = log.algorithms().iter().map(|id| algorithm(*id)).collect();
+    let algorithms: Vec<String> = log.algorithms().iter().map(|id| words::hash_by_id(*id)).collect();
     let mut fields = vec![
         text("format", if log.is_crypto_agile() { "crypto-agile" } else { "SHA-1" }),
         text("algorithms", algorithms.join(", ")),
@@ -218,11 +216,12 @@ pub(super) fn event_log(file: &[u8]) -> Vec<Field> {
     }
     for event in log.events() {
         let mut inner: Vec<Field> =
-            event.digests.iter().map(|(id, digest)| bytes(algorithm(id), digest)).collect();
+            event.digests.iter().map(|(id, digest)| bytes(words::hash_by_id(id), digest)).collect();
         let shown = event.data.get(..EVENT_DATA).unwrap_or(event.data);
         let more = if shown.len() < event.data.len() { "..." } else { "" };
         inner.push(text("data", format!("{}{more} ({} bytes)", hex::encode(shown), event.data.len())));
-        fields.push(group(format!("event {} PCR {} {:?}", event.number, event.pcr, event.kind), inner));
+        let kind = event.kind.name().map_or_else(|| format!("{:#010x}", event.kind.0), str::to_owned);
+        fields.push(group(format!("event {} PCR {} {kind}", event.number, event.pcr), inner));
     }
     fields
 }
@@ -230,11 +229,10 @@ pub(super) fn event_log(file: &[u8]) -> Vec<Field> {
 /// An IMA log: its entries, one a line.
 pub(super) fn ima_log(file: &[u8]) -> Vec<Field> {
     let Ok(log) = ImaLog::parse(file) else { return Vec::new() };
-    let mut fields =
-        vec![text("form", format!("{:?}", log.form()).to_lowercase()), text("entries", log.entry_count())];
+    let mut fields = vec![text("form", words::ima_form(log.form())), text("entries", log.entry_count())];
     for entry in log.entries().flatten() {
         let said = match &entry.file {
-            None => "unknown template".to_owned(),
+            None => words::no_file(entry.template).to_owned(),
             Some(file) => String::from_utf8_lossy(file.name).into_owned(),
         };
         let violation = if entry.is_violation() { " (violation)" } else { "" };
@@ -264,7 +262,7 @@ pub(super) fn crl(file: &[u8]) -> Vec<Field> {
     match list {
         None => vec![text("length", file.len())],
         Some((product, list)) => vec![
-            text("of the root of", format!("{product:?}")),
+            text("of the root of", words::product(product)),
             text("this update", date(list.validity().not_before)),
             text("next update", date(list.validity().not_after)),
             text("revoked serials", list.len()),
@@ -277,15 +275,4 @@ fn date(secs: i64) -> String {
         .ok()
         .and_then(|date| date.format(&Rfc3339).ok())
         .unwrap_or_else(|| secs.to_string())
-}
-
-fn algorithm(id: u16) -> String {
-    match id {
-        0x0004 => "SHA-1".to_owned(),
-        0x000b => "SHA-256".to_owned(),
-        0x000c => "SHA-384".to_owned(),
-        0x000d => "SHA-512".to_owned(),
-        0x0012 => "SM3-256".to_owned(),
-        other => format!("{other:#06x}"),
-    }
 }
