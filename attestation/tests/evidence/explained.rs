@@ -3,15 +3,16 @@
 use vouchsafe_attestation::explain::{
     Explained, Explanation, NotGenuine, Outcome, Untried, explain, explain_seen, refusal,
 };
-use vouchsafe_attestation::snp::rules::{SnpRuleError, WhichTcb};
+use vouchsafe_attestation::snp::rules::{SnpRuleError, Warning, WhichTcb};
 use vouchsafe_attestation::snp::tcb::Component;
 use vouchsafe_attestation::tpm::quote::QuoteError;
 use vouchsafe_attestation::tpm::rules::TpmRuleError;
 use vouchsafe_attestation::{AppraisalError, ChainCache};
-use vouchsafe_protocol::evidence::{Evidence, Logs, SnpVtpmEvidence, TpmKeys};
+use vouchsafe_protocol::evidence::{Evidence, Logs, PcrValue, SnpVtpmEvidence, TpmKeys};
 use vouchsafe_protocol::policy::{
-    Accept, BitRule, ChipId, ChipRule, GuestPolicyRules, PlatformInfoRules, Product, RevocationRule,
-    SnpAccept, SnpVtpmAccept, Tcb, TcbFloor, TcbFloors, TcbGrace, TpmAccept,
+    Accept, BitRule, ChipId, ChipRule, Expiry, GuestPolicyRules, PcrExpectation, PcrRule, Permission,
+    PlatformInfoRules, Product, ReferenceValue, RevocationRule, SnpAccept, SnpVtpmAccept, Tcb, TcbFloor,
+    TcbFloors, TcbGrace, TpmAccept,
 };
 use vouchsafe_protocol::seen::{SeenFacts, SeenQuote, SeenReport, SeenVtpm};
 use vouchsafe_simulation::ReportBuilder;
@@ -134,6 +135,24 @@ fn f3_a_seen_paravisor_is_judged_by_its_report_its_quote_and_its_statement() {
         AppraisalError::TpmRule(TpmRuleError::Value { index: 7 }),
     ]);
     assert_eq!(seen(true, strict), explained(refused, vec![Untried::Revocation]));
+}
+
+#[test]
+fn what_is_accepted_for_a_while_is_told_once() {
+    let expiry = Expiry::At { expires_unix_secs: NOW - 1, grace_secs: 60 };
+    let late = |pcr: PcrValue| {
+        let expected = PcrExpectation::Values(vec![ReferenceValue { value: pcr.value, expiry }]);
+        PcrRule { index: pcr.index, expected, all_zero: Permission::Forbidden }
+    };
+    let mut rule = vtpm_accept();
+    rule.pcrs = pcrs().into_iter().map(late).collect();
+    let warned = Outcome::Accepts(vec![Warning::ReferenceValue]);
+    assert_eq!(seen(true, rule.clone()).outcome, warned);
+    rule.snp.measurements = vec![ReferenceValue { value: snp_fixture::measurement(), expiry }];
+    assert_eq!(seen(true, rule.clone()).outcome, warned);
+    let fixture = tpm_fixture::Fixture::new();
+    let rule = Accept::Tpm(TpmAccept { pcrs: rule.pcrs, ..tpm_accept() });
+    assert_eq!(fixture.appraise(fixture.good(), &[rule]).unwrap().warnings, [Warning::ReferenceValue]);
 }
 
 fn paravisor(machine: &Machine, evidence: SnpVtpmEvidence) -> Explanation {

@@ -302,7 +302,7 @@ fn s1_empty_duplicate_or_unreadable_anchors_are_refused() {
     assert_eq!(load(&[leaf]), Err(AnchorError::NotAnAuthority { name: name() }));
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     let many: Vec<_> = names.map(|name| (name, hardware, vec![ca.clone()])).to_vec();
-    assert_eq!(load(&many), Err(AnchorError::TooMany));
+    assert_eq!((load(&many[1..]), load(&many)), (Ok(()), Err(AnchorError::TooMany)));
     let crowd =
         ("maker", hardware, (0..=CERTIFICATES).map(|n| self::ca(&n.to_string()).der().to_vec()).collect());
     assert_eq!(load(&[crowd]), Err(AnchorError::TooMany));
