@@ -9,7 +9,7 @@ use vouchsafe_protocol::policy::{Permission, Product, RevocationRule};
 
 use super::crl::{CrlError, RevocationList};
 use super::report::{Report, ReportError, SIGNED_LEN, SigningKey};
-use super::roots::{AmdRoots, issuer_name};
+use super::roots::{AmdRoots, Root, issuer_name};
 use super::rules::Claimed;
 use super::vek::{VekCertificate, VekClaims, VekError};
 use crate::cache::{ChainCache, VerifiedVek};
@@ -294,8 +294,8 @@ impl<'a> ReadEvidence<'a> {
         if is_new {
             cache.insert_chain(self.cache_key, Arc::clone(&chain));
         }
-        let stapled = self.endorsements.crl.as_deref();
-        Ok(VerifiedReport { report: self.report, chain, stapled, collateral: self.collateral })
+        let Self { endorsements, collateral, offered, report, cache_key, .. } = self;
+        Ok(VerifiedReport { report, chain, endorsements, collateral, offered, cache_key })
     }
 }
 
@@ -336,25 +336,34 @@ pub(crate) fn endorse_with(
     roots: &AmdRoots,
     now: i64,
 ) -> Result<Endorsed, SnpError> {
-    let VekClaims { kind, product, .. } = vek.claims;
+    let VekClaims { product, .. } = vek.claims;
     let root = roots.of(product).ok_or(SnpError::UnknownProduct { product })?;
     if let Some(der) = intermediate {
         let issuer = Certificate::parse(der).map_err(SnpError::Intermediate)?;
         return endorse_by(vek, issuer, &root.ark, now);
     }
-    let compiled_in = match kind {
-        SigningKey::Vcek => Some(&root.ask),
-        SigningKey::Vlek => None,
-    };
     let mut failure = SnpError::NoIntermediate;
     // An intermediate that was replaced has the same name: the signature tells which of them it was.
-    for issuer in collateral.issuers(product, kind).chain(compiled_in) {
+    for issuer in issuers(&vek.claims, collateral, root) {
         match endorse_by(vek, issuer.clone(), &root.ark, now) {
             Ok(endorsed) => return Ok(endorsed),
             Err(error) => failure = error,
         }
     }
     Err(failure)
+}
+
+/// The intermediates that a verifier has for a VEK: those of the collateral, then, for a VCEK, the one compiled in.
+fn issuers<'a>(
+    vek: &VekClaims,
+    collateral: &'a Collateral,
+    root: &'a Root,
+) -> impl Iterator<Item = &'a Certificate> + use<'a> {
+    let compiled_in = match vek.kind {
+        SigningKey::Vcek => Some(&root.ask),
+        SigningKey::Vlek => None,
+    };
+    collateral.issuers(vek.product, vek.kind).chain(compiled_in)
 }
 
 fn endorse_by(
@@ -384,8 +393,10 @@ fn endorse_by(
 pub struct VerifiedReport<'a> {
     report: Report,
     chain: Arc<VerifiedVek>,
-    stapled: Option<&'a [u8]>,
+    endorsements: &'a SnpEndorsements,
     collateral: &'a Collateral,
+    offered: &'a [u8],
+    cache_key: [u8; 32],
 }
 
 impl VerifiedReport<'_> {
@@ -418,6 +429,7 @@ impl VerifiedReport<'_> {
     ///
     /// The list is the younger of the one that came with the evidence and the one in the collateral: an Attester cannot
     /// bring an older list than the verifier knows. A list that came and does not verify is refused, not passed over.
+    /// Where no intermediate came and the one that was found is revoked, those that were issued anew are tried.
     ///
     /// # Errors
     /// [`SnpError::Revocation`].
@@ -442,7 +454,7 @@ impl VerifiedReport<'_> {
             cache.insert_list(key, Arc::clone(&list));
             Ok(list)
         };
-        let stapled = self.stapled.map(|der| list(der, cache)).transpose()?;
+        let stapled = self.endorsements.crl.as_deref().map(|der| list(der, cache)).transpose()?;
         let stored = self.collateral.crl(product).map(|der| list(der, cache)).transpose()?;
         let youngest = match (stapled, stored) {
             (Some(stapled), Some(stored))
@@ -455,6 +467,36 @@ impl VerifiedReport<'_> {
             (None, None) => return Err(SnpError::Revocation(CrlError::Missing)),
         };
         let VerifiedVek { serial, issuer_serial, .. } = &*self.chain;
-        youngest.check(issuer_serial, serial, max_age_secs, now).map_err(SnpError::Revocation)
+        match youngest.check(issuer_serial, serial, max_age_secs, now) {
+            Err(CrlError::Revoked) => {}
+            outcome => return outcome.map_err(SnpError::Revocation),
+        }
+        let is_in_force = |issuer: &Certificate| {
+            issuer.serial() != issuer_serial
+                && youngest.check(issuer.serial(), serial, max_age_secs, now).is_ok()
+        };
+        let chain = self.issued_anew(roots, now, is_in_force);
+        let chain = chain.ok_or(SnpError::Revocation(CrlError::Revoked))?;
+        cache.insert_chain(self.cache_key, Arc::new(chain));
+        Ok(())
+    }
+
+    /// The chain by another intermediate, which the verifier has and `accepts`; `None` if the evidence brought its own.
+    fn issued_anew(
+        &self,
+        roots: &AmdRoots,
+        now: i64,
+        accepts: impl Fn(&Certificate) -> bool,
+    ) -> Option<VerifiedVek> {
+        if self.endorsements.intermediate.is_some() {
+            return None;
+        }
+        let vek = VekCertificate::parse(self.offered).ok()?;
+        let root = roots.of(vek.claims.product)?;
+        let issuers = issuers(&vek.claims, self.collateral, root).filter(|issuer| accepts(issuer));
+        let mut endorsed = issuers.filter_map(|issuer| endorse_by(&vek, issuer.clone(), &root.ark, now).ok());
+        let Endorsed { validity, issuer } = endorsed.next()?;
+        let (serial, issuer_serial) = (vek.certificate.serial().to_vec(), issuer.serial().to_vec());
+        Some(VerifiedVek { claims: vek.claims, validity, serial, issuer_serial })
     }
 }

@@ -5,10 +5,12 @@ use vouchsafe_attestation::snp::crl::{CrlError, RevocationList};
 use vouchsafe_attestation::snp::verify::SnpError;
 use vouchsafe_attestation::{Appraisal, AppraisalError, ChainCache, Residency, appraise};
 use vouchsafe_protocol::collateral::CollateralItem;
-use vouchsafe_protocol::evidence::Evidence;
+use vouchsafe_protocol::evidence::{Evidence, SnpEvidence};
 use vouchsafe_protocol::limits::CRL_LEN;
 use vouchsafe_protocol::policy::{Accept, ChipRule, Product, RevocationRule};
-use vouchsafe_simulation::{ASK_SERIAL, ASVK_SERIAL, Critical, CrlSigner, CrlSpec, SimulatedChip, VekSpec};
+use vouchsafe_simulation::{
+    ASK_SERIAL, ASVK_SERIAL, Critical, CrlSigner, CrlSpec, IntermediateSpec, SimulatedChip, VekKind, VekSpec,
+};
 
 const DAY: u64 = 24 * 60 * 60;
 const MONTH: u32 = 30 * 24 * 60 * 60;
@@ -212,6 +214,52 @@ fn s11_a_stored_list_serves_when_none_is_sent_and_still_ages() {
     let too_old = CrlError::TooOld { age_secs, max_age_secs: MONTH };
     assert_eq!(at(NOW + u64::from(MONTH) + 1), revocation(too_old));
     assert_eq!(at(NOW + 181 * DAY), revocation(CrlError::Stale));
+}
+
+#[test]
+fn s11_a_revoked_intermediate_that_was_issued_anew_serves_again() {
+    let mut fixture = Fixture::genoa();
+    let issued = |serial: u8| {
+        let spec = IntermediateSpec {
+            serial: vec![0x70, serial],
+            ..IntermediateSpec::new(VekKind::Vcek, Product::Genoa)
+        };
+        fixture.pki.intermediate(&spec).unwrap()
+    };
+    let (anew, again) = (issued(1), issued(2));
+    let list = |secs: u64, serials: &[&[u8]]| {
+        let fresh = CrlSpec::fresh(NOW - secs);
+        of(&fixture, &serials.iter().fold(fresh, |list, serial| list.revoking(serial)))
+    };
+    let lists = [list(3, &[&ASK_SERIAL]), list(2, &[&ASK_SERIAL, &[0x70, 1]]), list(1, &[&ASK_SERIAL, &[0]])];
+    let mut evidence = fixture.evidence(fixture.report());
+    let sent = evidence.endorsements.intermediate.take();
+    let mut cache = ChainCache::new();
+    let mut at = |fixture: &Fixture, evidence: &SnpEvidence, rule: Accept| {
+        let (statement, context) = (snp_fixture::statement(), fixture.context(NOW));
+        let evidence = Evidence::Snp(evidence.clone());
+        appraise(&evidence, &statement, &[rule], Residency::NotATpm, context, &mut cache).map(|_| ())
+    };
+    let revoked = Err(AppraisalError::Snp(SnpError::Revocation(CrlError::Revoked)));
+    // The chain by the compiled-in intermediate is in the cache; then that is revoked.
+    assert_eq!(at(&fixture, &evidence, accept()), Ok(()));
+    evidence.endorsements.crl = Some(lists[0].clone());
+    assert_eq!(at(&fixture, &evidence, checked(MONTH)), revoked);
+    fixture.collateral.add(&CollateralItem::AmdIntermediate(anew), &fixture.anchors, NOW).unwrap();
+    assert_eq!(at(&fixture, &evidence, checked(MONTH)), Ok(()));
+    // The next one is revoked, and the one after it is found among those that are.
+    evidence.endorsements.crl = Some(lists[1].clone());
+    assert_eq!(at(&fixture, &evidence, checked(MONTH)), revoked);
+    fixture.collateral.add(&CollateralItem::AmdIntermediate(again), &fixture.anchors, NOW).unwrap();
+    assert_eq!(at(&fixture, &evidence, checked(MONTH)), Ok(()));
+    // A VEK that is itself revoked is not mended by its issuer.
+    evidence.endorsements.crl = Some(lists[2].clone());
+    let revoked_vek = Err(AppraisalError::Snp(SnpError::Revocation(CrlError::RevokedVek)));
+    assert_eq!(at(&fixture, &evidence, checked(MONTH)), revoked_vek);
+    // What evidence brings along is the intermediate, and no other stands in for it.
+    evidence.endorsements.crl = Some(lists[0].clone());
+    evidence.endorsements.intermediate = Some(sent.unwrap_or_else(|| fixture.pki.root().ask));
+    assert_eq!(at(&fixture, &evidence, checked(MONTH)), revoked);
 }
 
 #[test]
