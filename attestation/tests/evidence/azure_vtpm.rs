@@ -10,7 +10,7 @@ use vouchsafe_attestation::tpm::attest::AttestError;
 use vouchsafe_attestation::tpm::quote::QuoteError;
 use vouchsafe_attestation::tpm::rules::TpmRuleError;
 use vouchsafe_attestation::{AppraisalError, ChainCache, Claims, PlatformClass, PlatformId, appraise_vault};
-use vouchsafe_protocol::evidence::Evidence;
+use vouchsafe_protocol::evidence::{Evidence, SnpVtpmEvidence};
 use vouchsafe_protocol::id::AnchorClass;
 use vouchsafe_protocol::policy::{
     Accept, Expiry, LaunchDigest, PcrExpectation, Product, ReferenceValue, SnpAccept, SnpVtpmAccept,
@@ -148,6 +148,29 @@ fn h5_claims_are_not_read_before_they_are_vouched_for() {
     assert_eq!(refused, AppraisalError::Hcl(HclError::ReportData));
     // Vouched for, and junk all the same.
     assert_eq!(machine.refusal(evidence), AppraisalError::RuntimeClaims(ClaimsError::Malformed));
+}
+
+#[test]
+fn t1_a_paravisors_log_is_read_only_behind_both_signatures() {
+    let machine = Machine::new();
+    let mut judged = vtpm_accept();
+    judged.pcrs[0].expected = PcrExpectation::Events;
+    let judged = [Accept::SnpVtpm(judged)];
+    let with_log = |mut evidence: SnpVtpmEvidence| {
+        evidence.logs.boot = Some(b"junk".to_vec());
+        evidence
+    };
+    let refused = machine.appraise(with_log(machine.good()), &judged).unwrap_err();
+    assert!(matches!(refused, AppraisalError::TpmRule(TpmRuleError::BootLog(_))), "{refused:?}");
+    let mut unsigned = with_log(machine.good());
+    let last = unsigned.signature.last_mut().unwrap();
+    *last ^= 1;
+    let refused = machine.appraise(unsigned, &judged).unwrap_err();
+    assert!(matches!(refused, AppraisalError::Quote(QuoteError::BadSignature)), "{refused:?}");
+    let mut unsigned = machine.hcl(&claims());
+    unsigned.report[0x2a0] ^= 1;
+    let refused = machine.appraise(with_log(machine.evidence_with(&unsigned)), &judged).unwrap_err();
+    assert_eq!(refused, AppraisalError::Snp(SnpError::Signature));
 }
 
 #[test]

@@ -238,6 +238,21 @@ fn s11_a_cached_chain_still_expires() {
 }
 
 #[test]
+fn a_chain_is_cached_only_behind_the_signature_of_a_report() {
+    let fixture = Fixture::genoa();
+    let mut cache = ChainCache::new();
+    let mut ask = |evidence: SnpEvidence| {
+        let (evidence, context) = (Evidence::Snp(evidence), fixture.context(NOW));
+        let outcome = appraise(&evidence, &statement(), &[accept()], Residency::NotATpm, context, &mut cache);
+        (outcome.map(|_| ()), cache.len())
+    };
+    let mut unsigned = fixture.evidence(fixture.report());
+    unsigned.report[0x2a0] ^= 1;
+    assert_eq!(ask(unsigned), (Err(AppraisalError::Snp(SnpError::Signature)), 0));
+    assert_eq!(ask(fixture.evidence(fixture.report())), (Ok(()), 1));
+}
+
+#[test]
 fn a_cached_chain_is_not_believed_under_other_roots_or_another_intermediate() {
     let fixture = Fixture::genoa();
     let other = Fixture::foreign(Product::Genoa);

@@ -135,6 +135,12 @@ fn t2_another_or_a_second_bank_is_refused() {
         quote.selection.push((bank, vec![1, 0, 0]));
         assert_eq!(fixture.refusal_of(&quote), AppraisalError::TpmRule(TpmRuleError::Selection));
     }
+    // One of which nothing is selected adds nothing to what is signed.
+    for place in [0, 1] {
+        let mut quote = quote_over(&pcrs());
+        quote.selection.insert(place, (SHA1, vec![0, 0, 0]));
+        fixture.appraise(fixture.evidence(&quote, &pcrs()), &[accept()]).unwrap();
+    }
     let mut quote = quote_over(&pcrs());
     quote.selection[0].0 = 0x7777;
     let expected = QuoteError::Attest(AttestError::Bank { algorithm: 0x7777 });
