@@ -22,7 +22,7 @@ use vouchsafe_protocol::seen::{AkShownBy, SeenEvidence, SeenFacts, SeenQuote, Se
 
 use crate::core::Core;
 use crate::json::Object;
-use crate::seen::TCB_GRACE;
+use crate::seen::{REFERENCE_GRACE, TCB_GRACE};
 use crate::session::SessionId;
 
 mod trust;

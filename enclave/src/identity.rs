@@ -177,7 +177,7 @@ impl Core {
             platform: seen::platform(&appraisal.platform_id),
             anchor_class: appraisal.anchor_class,
             rule: u32::try_from(appraisal.rule).unwrap_or(u32::MAX),
-            warnings: seen::warnings(appraisal),
+            warnings: seen::warnings(appraisal, rules.accept.get(appraisal.rule)),
             clock,
             facts: facts.clone(),
         }))

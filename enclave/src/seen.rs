@@ -13,8 +13,8 @@ use vouchsafe_attestation::{ResidentAk, ShownBy};
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, Logs, PcrValue};
-use vouchsafe_protocol::limits::{SEEN_LEN, SEEN_PAGE, SEEN_TOTAL_LEN};
-use vouchsafe_protocol::policy::{CspName, PlatformKind};
+use vouchsafe_protocol::limits::{SEEN_LEN, SEEN_PAGE, SEEN_PLATFORM_LEN, SEEN_TOTAL_LEN};
+use vouchsafe_protocol::policy::{Accept, CspName, PlatformKind, RevocationRule, SnpAccept, SnpVtpmAccept};
 use vouchsafe_protocol::seen::{
     AkShownBy, SeenClock, SeenEvidence, SeenFacts, SeenPage, SeenQuote, SeenReport, SeenTpm, SeenVtpm,
 };
@@ -22,7 +22,11 @@ use vouchsafe_protocol::seen::{
 /// Code of the warning that a TCB is below its floor and at its grace floor.
 pub(crate) const TCB_GRACE: &str = "tcb-floor";
 /// Code of the warning that a reference value has expired and is in its grace.
-const REFERENCE_GRACE: &str = "reference-value";
+pub(crate) const REFERENCE_GRACE: &str = "reference-value";
+/// Code of the warning that the rule waives revocation: nobody looked whether the chain is in force.
+pub(crate) const REVOCATION_UNCHECKED: &str = "revocation-unchecked";
+/// Code of the warning that a paravisor's report is older than the introduction, which its quote alone is over.
+pub(crate) const REPORT_NOT_FRESH: &str = "report-not-fresh";
 
 /// Records, encoded, by the number of their identity.
 #[derive(Default)]
@@ -34,22 +38,45 @@ pub(crate) struct Seen {
 
 struct Record {
     not_after_secs: u64,
+    platform: Vec<u8>,
     encoded: Vec<u8>,
 }
 
 impl Seen {
-    /// Keeps a record; first those go whose identities have ended by then, and then the oldest if there is no room.
+    /// Keeps a record; first those go whose identities have ended by then, then the oldest of its own platform beyond
+    /// that one's share, and then the oldest of all if there is no room.
     pub fn insert(&mut self, record: &SeenEvidence) {
         self.forget_ended(record.at_unix_secs);
         let encoded = codec::encode(record).unwrap_or_default();
         self.len += encoded.len();
-        let kept = Record { not_after_secs: record.not_after_unix_secs, encoded };
+        let platform = record.platform.clone();
+        let kept = Record { not_after_secs: record.not_after_unix_secs, platform, encoded };
         if let Some(before) = self.records.insert(record.identity, kept) {
             self.len -= before.encoded.len();
         }
+        self.hold_to_share(&record.platform);
         while self.len > SEEN_TOTAL_LEN {
             let Some((_, oldest)) = self.records.pop_first() else { break };
             self.len -= oldest.encoded.len();
+            self.forgotten += 1;
+        }
+    }
+
+    /// Forgets the oldest records of a platform beyond its share. Zeros name none: a chip that is masked or behind a VLEK.
+    fn hold_to_share(&mut self, platform: &[u8]) {
+        if platform.iter().all(|byte| *byte == 0) {
+            return;
+        }
+        let of_platform = self.records.iter().filter(|(_, record)| record.platform == platform);
+        let lens: Vec<(u64, usize)> =
+            of_platform.map(|(number, record)| (*number, record.encoded.len())).collect();
+        let mut share: usize = lens.iter().map(|(_, len)| len).sum();
+        for (number, len) in lens {
+            if share <= SEEN_PLATFORM_LEN {
+                break;
+            }
+            share -= len;
+            self.remove(number);
             self.forgotten += 1;
         }
     }
@@ -173,13 +200,24 @@ pub(crate) fn clock(appraisal: &Appraisal) -> Option<SeenClock> {
     Some(SeenClock { key, clock_millis, reset_count, restart_count, safe })
 }
 
-/// Stable codes of warnings.
-pub(crate) fn warnings(appraisal: &Appraisal) -> Vec<String> {
+/// Stable codes of warnings; `rule` is the one that accepted.
+pub(crate) fn warnings(appraisal: &Appraisal, rule: Option<&Accept>) -> Vec<String> {
     let code = |warning: &Warning| match warning {
         Warning::ReferenceValue => REFERENCE_GRACE,
         Warning::TcbFloor => TCB_GRACE,
     };
-    appraisal.warnings.iter().map(|warning| code(warning).to_owned()).collect()
+    let waived = match rule {
+        Some(Accept::Snp(SnpAccept { revocation, .. }))
+        | Some(Accept::SnpVtpm(SnpVtpmAccept { snp: SnpAccept { revocation, .. }, .. })) => {
+            (*revocation == RevocationRule::Unchecked).then_some(REVOCATION_UNCHECKED)
+        }
+        Some(Accept::Tpm(_)) | None => None,
+    };
+    let stale = match &appraisal.claims {
+        Claims::SnpVtpm(claims) if !claims.fresh_report => Some(REPORT_NOT_FRESH),
+        Claims::Snp(_) | Claims::SnpVtpm(_) | Claims::Tpm(_) => None,
+    };
+    appraisal.warnings.iter().map(code).chain(waived).chain(stale).map(str::to_owned).collect()
 }
 
 /// The bytes that name a platform.
@@ -210,5 +248,64 @@ pub(crate) fn measurement(appraisal: &Appraisal) -> Vec<u8> {
             let values: Vec<&[u8]> = claims.pcrs.iter().map(|pcr| pcr.value.as_slice()).collect();
             sha256(&values).to_vec()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vouchsafe_protocol::id::AnchorClass;
+    use vouchsafe_protocol::policy::Product;
+
+    use super::*;
+
+    /// A record of about 2 KiB, so that a share is some 500 of them.
+    fn record(identity: u64, platform: Vec<u8>) -> SeenEvidence {
+        let report = SeenReport { report: vec![0; 2048], product: Product::Genoa, provider: None };
+        SeenEvidence {
+            role: "web".parse().unwrap(),
+            role_digest: [2; 32],
+            identity,
+            spiffe_id: "spiffe://v/web".to_owned(),
+            at_unix_secs: 1,
+            not_after_unix_secs: 2,
+            evidence_until_unix_secs: 3,
+            evidence_digest: [3; 32],
+            platform,
+            anchor_class: AnchorClass::Hardware,
+            rule: 0,
+            warnings: Vec::new(),
+            clock: None,
+            facts: SeenFacts::Snp(report),
+        }
+    }
+
+    #[test]
+    fn a_platform_beyond_its_share_loses_its_own_oldest_records() {
+        let mut seen = Seen::default();
+        seen.insert(&record(0, vec![1; 64]));
+        let fits = SEEN_PLATFORM_LEN / seen.len;
+        let fits = u64::try_from(fits).unwrap();
+        seen.remove(0);
+        seen.insert(&record(0, vec![9; 64]));
+        for identity in 1..=fits + 3 {
+            seen.insert(&record(identity, vec![1; 64]));
+        }
+        assert!(seen.of(0).is_some(), "of another platform, and oldest of all");
+        let of_platform = seen.records.values().filter(|record| record.platform == [1; 64]);
+        let len: usize = of_platform.map(|record| record.encoded.len()).sum();
+        assert!(len <= SEEN_PLATFORM_LEN && len + 2 * 2048 > SEEN_PLATFORM_LEN, "{len}");
+        assert!(seen.of(1).is_none() && seen.of(2).is_none() && seen.of(fits + 3).is_some());
+        assert_eq!(seen.forgotten, fits + 4 - seen.records.len() as u64);
+        assert_eq!(seen.len, seen.encoded().map(<[u8]>::len).sum::<usize>());
+    }
+
+    #[test]
+    fn platforms_without_a_name_have_no_share() {
+        let mut seen = Seen::default();
+        for identity in 0..=(SEEN_PLATFORM_LEN / 2048) as u64 {
+            seen.insert(&record(identity, vec![0; 64]));
+        }
+        assert_eq!(seen.forgotten, 0);
+        assert!(seen.of(0).is_some());
     }
 }

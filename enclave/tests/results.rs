@@ -170,7 +170,7 @@ fn claims_are_those_of_the_evidence_and_the_vault() {
     assert_eq!((&shown["reported_tcb"], &shown["launch_tcb"]), (&tcb, &tcb));
     let made = &platform["ear_verifier_claims"];
     assert_eq!((&made["role"], &made["rule"], &made["simulated"]), (&"web".into(), &1.into(), &true.into()));
-    assert_eq!((&made["class"], &made["warnings"]), (&"tee".into(), &json!([])));
+    assert_eq!((&made["class"], &made["warnings"]), (&"tee".into(), &json!(["revocation-unchecked"])));
 }
 
 #[test]

@@ -93,6 +93,9 @@ pub const READ_FRAMES: usize = 256;
 pub const SEEN_LEN: usize = 16 * 1024;
 /// Largest sum of all records of seen evidence in bytes; the oldest are forgotten beyond it.
 pub const SEEN_TOTAL_LEN: usize = 32 * 1024 * 1024;
+/// Largest sum of the records of one platform in bytes, so that none pushes out those of all others: 64 of the largest,
+/// and some 500 of reports.
+pub const SEEN_PLATFORM_LEN: usize = 64 * SEEN_LEN;
 /// Records in one page of seen evidence: 1 MiB at most.
 pub const SEEN_PAGE: usize = 64;
 /// Attestation keys of TPMs whose clocks are remembered; beyond it those seen longest ago are forgotten.

@@ -32,7 +32,7 @@ pub struct SeenEvidence {
     pub anchor_class: AnchorClass,
     /// Index of the role's rule that accepted it, from 0.
     pub rule: u32,
-    /// Stable codes of what was accepted for a while only.
+    /// Stable codes of what was accepted for a while only, or not looked at because the rule waives it.
     pub warnings: Vec<String>,
     /// Clock of the TPM that quoted, where there is one.
     pub clock: Option<SeenClock>,

@@ -5,7 +5,7 @@
 use vouchsafe_protocol::policy::TpmKind;
 use vouchsafe_protocol::seen::{SeenEvidence, SeenFacts, SeenReport};
 
-use super::{Object, Report, SigningKey, TCB_GRACE};
+use super::{Object, REFERENCE_GRACE, Report, SigningKey, TCB_GRACE};
 
 /// The instance is recognised, and not known to be compromised.
 const RECOGNISED_INSTANCE: u8 = 2;
@@ -37,7 +37,7 @@ pub(super) struct Trust {
     executables: Option<u8>,
     hardware: Option<u8>,
     runtime_opaque: Option<u8>,
-    /// Something was accepted for a while only.
+    /// Something was accepted for a while only, or without being looked at.
     warned: bool,
 }
 
@@ -45,7 +45,7 @@ impl Trust {
     /// What accepted evidence lets the vault claim; `simulated` if the platform, or the vault itself, is.
     pub fn of(seen: &SeenEvidence, simulated: bool) -> Self {
         let late_tcb = seen.warnings.iter().any(|warning| warning == TCB_GRACE);
-        let late_values = seen.warnings.iter().any(|warning| warning != TCB_GRACE);
+        let late_values = seen.warnings.iter().any(|warning| warning == REFERENCE_GRACE);
         // A launch digest stands for all that was loaded. Which PCRs a rule judged is not kept, and one over Secure
         // Boot alone says nothing of executables: so a TPM's quote makes no such claim.
         let approved = if late_values { UNSAFE_RUNTIME } else { APPROVED_BOOT };
@@ -145,6 +145,7 @@ mod tests {
     use vouchsafe_protocol::seen::{AkShownBy, SeenQuote, SeenTpm};
 
     use super::*;
+    use crate::seen::{REPORT_NOT_FRESH, REVOCATION_UNCHECKED};
 
     fn tpm(kind: TpmKind, warnings: &[&str]) -> SeenEvidence {
         let quote =
@@ -202,6 +203,25 @@ mod tests {
         assert_eq!((status, vector.as_str()), ("warning", r#"{"instance-identity":2,"hardware":32}"#));
         // Even where no claim of the vector says it.
         assert_eq!(shown(&tpm(TpmKind::HostVirtual, &[TCB_GRACE]), false).0, "warning");
+    }
+
+    #[test]
+    fn s11_what_was_waived_is_a_warning_and_no_claim_of_the_vector() {
+        for code in [REVOCATION_UNCHECKED, REPORT_NOT_FRESH] {
+            let (status, vector) = shown(&tpm(TpmKind::Hardware, &[code]), false);
+            assert_eq!(
+                (status, vector.as_str()),
+                ("warning", r#"{"instance-identity":2,"hardware":2}"#),
+                "{code}"
+            );
+        }
+        // Nor does it make approved executables out of date.
+        let mut guest = tpm(TpmKind::Hardware, &[REVOCATION_UNCHECKED]);
+        guest.facts = SeenFacts::Snp(report(1 << 17, 0));
+        let trust = Trust::of(&guest, false);
+        assert_eq!((trust.status(), trust.executables), ("warning", Some(APPROVED_BOOT)));
+        guest.warnings.clear();
+        assert_eq!(Trust::of(&guest, false).status(), "affirming");
     }
 
     /// A report of version 5 as its bytes are, with these values of POLICY and of the first byte of CURRENT_TCB.
