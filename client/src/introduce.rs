@@ -10,11 +10,11 @@ use vouchsafe_crypto::signature::{P256Key, SignatureError};
 use vouchsafe_crypto::transcript;
 use vouchsafe_protocol::anchors::Anchors;
 use vouchsafe_protocol::codec::{self, CodecError};
-use vouchsafe_protocol::evidence::{Evidence, EvidenceKind};
+use vouchsafe_protocol::evidence::EvidenceKind;
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::introduction::{
-    Activated, Grant, Hello, IntroductionReply, IntroductionRequest, LogsWanted, Proof, Prove, ProveBody,
-    Subject, VERSION,
+    Activated, Grant, Hello, IntroductionReply, IntroductionRequest, Proof, Prove, ProveBody, Subject,
+    VERSION,
 };
 use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
 use vouchsafe_protocol::link::ALPN_INTRODUCE;
@@ -167,25 +167,8 @@ async fn evidence(
         None => None,
     };
     let (pcrs, logs) = offer.tpm.as_ref().map(|tpm| (tpm.pcrs.clone(), tpm.logs)).unwrap_or_default();
-    let mut evidence = machine.evidence(statement, pcrs, logs).await.map_err(IntroduceError::Machine)?;
-    leave_out(&mut evidence, logs);
+    let evidence = machine.evidence(statement, pcrs, logs).await.map_err(IntroduceError::Machine)?;
     Ok(Proof::Evidence { evidence, activated })
-}
-
-/// Takes out logs that the role does not look at: they are long, and say more about this machine than is asked.
-fn leave_out(evidence: &mut Evidence, wanted: LogsWanted) {
-    let logs = match evidence {
-        Evidence::Snp(_) => return,
-        Evidence::SnpVtpm(vtpm) => &mut vtpm.logs,
-        Evidence::Tpm(tpm) => &mut tpm.logs,
-    };
-    let LogsWanted { boot, ima } = wanted;
-    if !boot {
-        logs.boot = None;
-    }
-    if !ima {
-        logs.ima = None;
-    }
 }
 
 /// One introduction in progress.

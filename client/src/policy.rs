@@ -33,6 +33,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
 use toml::de::DeTable;
 use vouchsafe_protocol::policy::Role;
 
@@ -115,15 +116,35 @@ fn with_sources<T>(
 /// # Errors
 /// [`CompileError`], the first one found.
 pub fn compile(sources: &[(&str, &str)]) -> Result<Vec<Role>, CompileError> {
-    let files: Vec<File<'_>> = sources.iter().map(|(name, text)| File { name, text }).collect();
-    let mut documents = Vec::new();
-    for file in &files {
+    let files = files_of(sources);
+    let documents = parse(&files)?;
+    let (definitions, roles) = read(&documents)?;
+    definitions.finish()?;
+    compile_roles(roles, &definitions, &files)
+}
+
+fn files_of<'a>(sources: &[(&'a str, &'a str)]) -> Vec<File<'a>> {
+    sources.iter().map(|(name, text)| File { name, text }).collect()
+}
+
+/// A file and what TOML makes of it.
+type Document<'a> = (&'a File<'a>, Spanned<DeTable<'a>>);
+
+fn parse<'a>(files: &'a [File<'a>]) -> Result<Vec<Document<'a>>, CompileError> {
+    let parsed = |file: &'a File<'a>| {
         let document = DeTable::parse(file.text).map_err(|error| file.syntax(error))?;
-        documents.push((file, document));
-    }
+        Ok((file, document))
+    };
+    files.iter().map(parsed).collect()
+}
+
+/// What files define together, and the roles in them, not yet compiled.
+fn read<'a>(
+    documents: &'a [Document<'a>],
+) -> Result<(Definitions<'a>, Vec<reader::Entry<'a>>), CompileError> {
     let mut definitions = Definitions::default();
     let mut roles = Vec::new();
-    for (file, document) in &documents {
+    for (file, document) in documents {
         let mut table = Table::new(file, document.get_ref(), document.span());
         definitions.read(&mut table)?;
         if let Some(section) = table.optional("role") {
@@ -131,8 +152,7 @@ pub fn compile(sources: &[(&str, &str)]) -> Result<Vec<Role>, CompileError> {
         }
         table.finish()?;
     }
-    definitions.finish()?;
-    compile_roles(roles, &definitions, &files)
+    Ok((definitions, roles))
 }
 
 fn compile_roles<'a>(

@@ -44,13 +44,17 @@ pub trait Attester: Send {
     ///
     /// # Errors
     /// [`PlatformError`] when the TPM cannot be reached or has no endorsement certificate.
-    fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError>;
+    fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError> {
+        Ok(None)
+    }
 
     /// Opens the verifier's credential with the TPM (`TPM2_ActivateCredential`); 32 bytes.
     ///
     /// # Errors
     /// [`PlatformError::NoTpm`], or why the TPM does not open it.
-    fn activate(&mut self, blob: &CredentialBlob) -> Result<Key32, PlatformError>;
+    fn activate(&mut self, _blob: &CredentialBlob) -> Result<Key32, PlatformError> {
+        Err(PlatformError::NoTpm)
+    }
 
     /// Evidence over a statement. `pcrs` is the selection of the SHA-256 bank to quote, `logs` are those that
     /// the verifier looks at; without a TPM neither is used.

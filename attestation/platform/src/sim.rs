@@ -21,7 +21,7 @@ use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::{digest, random};
 use vouchsafe_protocol::anchors::SimulatedRoot;
-use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::evidence::Evidence;
 use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::policy::{ChipId, LaunchDigest, Product};
 use vouchsafe_simulation::SimulationError;
@@ -201,14 +201,6 @@ impl SimPlatform {
 impl Attester for SimPlatform {
     fn kind(&self) -> PlatformKind {
         PlatformKind::Sim
-    }
-
-    fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError> {
-        Ok(None)
-    }
-
-    fn activate(&mut self, _: &CredentialBlob) -> Result<Key32, PlatformError> {
-        Err(PlatformError::NoTpm)
     }
 
     fn evidence(

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use vouchsafe_attestation::statement::StatementPreimage;
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
-use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, SnpEndorsements, SnpEvidence, TpmKeys};
+use vouchsafe_protocol::evidence::{Evidence, SnpEndorsements, SnpEvidence};
 use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::limits::{CERTIFICATE_LEN, CRL_LEN};
 
@@ -214,14 +214,6 @@ fn key_request(binding: &SnpBinding) -> KeyRequest {
 impl<Device: GuestDevice, Directory: ReportDirectory> Attester for SnpPlatform<Device, Directory> {
     fn kind(&self) -> PlatformKind {
         PlatformKind::Snp
-    }
-
-    fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError> {
-        Ok(None)
-    }
-
-    fn activate(&mut self, _: &CredentialBlob) -> Result<Key32, PlatformError> {
-        Err(PlatformError::NoTpm)
     }
 
     fn evidence(

@@ -1,13 +1,11 @@
 //! The TCB floors of policy files, for showing which there are and how old they are.
 
-use toml::de::DeTable;
 use vouchsafe_protocol::policy::{Product, Tcb};
 
 use super::day::Day;
-use super::definitions::Definitions;
 use super::definitions::floor::Floor;
 use super::error::CompileError;
-use super::reader::{File, Table};
+use super::{files_of, parse, read};
 
 /// A floor that policy files define, for people to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,24 +25,14 @@ pub struct KnownFloor {
 }
 
 /// The TCB floors of sources given together, each a name for messages and its text, in the order of their names.
-/// Roles in them are read over; everything else must be as in any policy file.
+/// Roles in them are not compiled; everything else must be as in any policy file.
 ///
 /// # Errors
 /// [`CompileError`], the first one found.
 pub fn floors(sources: &[(&str, &str)]) -> Result<Vec<KnownFloor>, CompileError> {
-    let files: Vec<File<'_>> = sources.iter().map(|(name, text)| File { name, text }).collect();
-    let mut documents = Vec::new();
-    for file in &files {
-        let document = DeTable::parse(file.text).map_err(|error| file.syntax(error))?;
-        documents.push((file, document));
-    }
-    let mut definitions = Definitions::default();
-    for (file, document) in &documents {
-        let mut table = Table::new(file, document.get_ref(), document.span());
-        definitions.read(&mut table)?;
-        table.optional("role");
-        table.finish()?;
-    }
+    let files = files_of(sources);
+    let documents = parse(&files)?;
+    let (definitions, _roles) = read(&documents)?;
     let known = |(name, floor): (&str, Floor)| {
         let Floor { date, bulletins, source, confidence, tcbs } = floor;
         KnownFloor { name: name.to_owned(), date, bulletins, source, confidence, tcbs }

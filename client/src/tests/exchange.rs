@@ -6,12 +6,11 @@ use vouchsafe_attestation::{
     ChainCache, Collateral, Context, Residency, StatementPreimage, TrustAnchors, appraise, statement,
 };
 use vouchsafe_crypto::digest::sha256;
-use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
 use vouchsafe_crypto::transcript;
 use vouchsafe_platform::{Attester, PlatformError, PlatformKind};
 use vouchsafe_protocol::codec;
-use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::evidence::Evidence;
 use vouchsafe_protocol::id::RoleName;
 use vouchsafe_protocol::introduction::{
     Hello, IntroductionReply, IntroductionRequest, LogsWanted, OfferBody, OperatorKey, Proof, Prove,
@@ -33,14 +32,6 @@ struct SimMachine(Arc<Mutex<usize>>);
 impl Attester for SimMachine {
     fn kind(&self) -> PlatformKind {
         PlatformKind::Sim
-    }
-
-    fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError> {
-        Ok(None)
-    }
-
-    fn activate(&mut self, _blob: &CredentialBlob) -> Result<Key32, PlatformError> {
-        Err(PlatformError::NoTpm)
     }
 
     fn evidence(

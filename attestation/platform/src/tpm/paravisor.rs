@@ -17,9 +17,8 @@ use tss_esapi::interface_types::resource_handles::{NvAuth, Provision};
 use tss_esapi::structures::{MaxNvBuffer, NvPublic};
 use vouchsafe_attestation::azure::{HclError, HclReport};
 use vouchsafe_attestation::statement::StatementPreimage;
-use vouchsafe_crypto::secret::Key32;
 use vouchsafe_protocol::evidence::{
-    CredentialBlob, Evidence, EvidenceKind, Logs, SnpEndorsements, SnpVtpmEvidence, TpmEvidence, TpmKeys,
+    Evidence, EvidenceKind, Logs, SnpEndorsements, SnpVtpmEvidence, TpmEvidence,
 };
 use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::limits::HCL_REPORT_LEN;
@@ -135,17 +134,9 @@ impl Attester for SnpVtpmAttester {
         PlatformKind::Tpm
     }
 
+    // No `tpm_keys`: the report names the attestation key, so that no other proof of it is needed.
     fn evidence_kind(&self) -> EvidenceKind {
         EvidenceKind::SnpVtpm
-    }
-
-    /// The report names the attestation key: no other proof of it is needed.
-    fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError> {
-        Ok(None)
-    }
-
-    fn activate(&mut self, _: &CredentialBlob) -> Result<Key32, PlatformError> {
-        Err(PlatformError::NoTpm)
     }
 
     fn evidence(

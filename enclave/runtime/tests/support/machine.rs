@@ -9,7 +9,7 @@ use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_platform::{Attester, Platform, PlatformError, PlatformKind};
 use vouchsafe_protocol::anchors::SimulatedRoot;
-use vouchsafe_protocol::evidence::{CredentialBlob, Evidence, TpmKeys};
+use vouchsafe_protocol::evidence::Evidence;
 use vouchsafe_protocol::introduction::LogsWanted;
 use vouchsafe_protocol::policy::{
     Accept, ChipRule, LaunchDigest, Product, RevocationRule, SnpAccept, Tcb, TcbFloor,
@@ -77,14 +77,6 @@ pub fn accept() -> Accept {
 impl Attester for TestMachine {
     fn kind(&self) -> PlatformKind {
         self.set().kind
-    }
-
-    fn tpm_keys(&mut self) -> Result<Option<TpmKeys>, PlatformError> {
-        Ok(None)
-    }
-
-    fn activate(&mut self, _blob: &CredentialBlob) -> Result<Key32, PlatformError> {
-        Err(PlatformError::NoTpm)
     }
 
     fn evidence(
