@@ -28,7 +28,7 @@ use vouchsafe_protocol::policy::{
     TpmAccept, TpmKindRule, UserDataRule,
 };
 use vouchsafe_protocol::refusal::Refusal;
-use vouchsafe_protocol::session::Request;
+use vouchsafe_protocol::session::{Reply, Request};
 use vouchsafe_simulation::Validity;
 use vouchsafe_simulation::hcl::{HclBuilder, report_data, runtime_claims};
 use vouchsafe_simulation::tpm::{QuoteBuilder, TpmCertificateSpec, TpmKey, TpmKeyKind};
@@ -252,4 +252,24 @@ fn f3_a_paravisors_report_of_an_earlier_statement_is_refused_unless_waived() {
     let waived = SnpVtpmAccept { user_data: UserDataRule::NotRequired, ..vtpm_accept() };
     let mut vault = vault_with(Accept::SnpVtpm(waived));
     introduce(&mut vault, paravisor_agent(), stale).unwrap();
+    // What was waived is said; of a report that is fresh nothing is.
+    assert_eq!(warnings(&mut vault), [["revocation-unchecked", "report-not-fresh"]]);
+    let mut vault = vault_with(Accept::SnpVtpm(vtpm_accept()));
+    let fresh = |statement: &StatementPreimage| vtpm_evidence(&statement.snp_report_data(), statement);
+    introduce(&mut vault, paravisor_agent(), fresh).unwrap();
+    assert_eq!(warnings(&mut vault), [["revocation-unchecked"]]);
+    // A TPM's anchors have no revocation lists to waive.
+    let mut vault = vault_with(Accept::Tpm(tpm_accept()));
+    introduce(&mut vault, cloud_agent(), |statement| tpm_evidence(&AK, statement)).unwrap();
+    assert_eq!(warnings(&mut vault), [[""; 0]]);
+}
+
+/// Warnings of what the vault has seen, record by record.
+fn warnings(vault: &mut Vault) -> Vec<Vec<String>> {
+    let operator = vault.introduce_operator();
+    let mut session = vault.open(&operator).unwrap();
+    match vault.outcome(&mut session, &operator, &Request::EvidenceList { after: 0 }).unwrap() {
+        Reply::Evidence(page) => page.records.into_iter().map(|record| record.warnings).collect(),
+        other => panic!("{other:?}"),
+    }
 }

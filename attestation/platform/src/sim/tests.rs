@@ -214,7 +214,7 @@ fn it_has_no_tpm() {
     let mut vault = machine(&dir, "vault");
     assert_eq!(vault.kind(), PlatformKind::Sim);
     assert_eq!(vault.tpm_keys().unwrap(), None);
-    let blob = CredentialBlob { id_object: vec![], encrypted_secret: vec![] };
+    let blob = vouchsafe_protocol::evidence::CredentialBlob { id_object: vec![], encrypted_secret: vec![] };
     assert!(matches!(vault.activate(&blob), Err(PlatformError::NoTpm)));
 }
 
