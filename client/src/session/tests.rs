@@ -3,3 +3,4 @@
 mod connect;
 mod requests;
 mod server;
+mod watch;

@@ -2,13 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use vouchsafe_protocol::kv::KvNotice;
 use vouchsafe_protocol::path::Path;
+use vouchsafe_protocol::session::Request;
 
 use super::Shared;
 use super::error::SessionEnd;
+
+/// Hosts close connections on which nothing moves, after 15 minutes unless they are set otherwise.
+const KEEP_ALIVE: Duration = Duration::from_secs(300);
 
 /// A watch of one secret. It tells that there is a version, and which; reading it is another request, which policy
 /// decides on as ever. Versions that come faster than they are taken are told as one: the newest.
@@ -36,9 +41,17 @@ impl KvWatch {
     /// # Errors
     /// [`SessionEnd`]: the session is over, and the watch with it.
     pub async fn next(&mut self) -> Result<u64, SessionEnd> {
-        match self.registration.news.changed().await {
-            Ok(()) => Ok(*self.registration.news.borrow_and_update()),
-            Err(_) => Err(self.shared.driver.end().unwrap_or(SessionEnd::Closed)),
+        loop {
+            let alive = tokio::time::timeout(KEEP_ALIVE, self.registration.news.changed()).await;
+            match alive {
+                Ok(Ok(())) => return Ok(*self.registration.news.borrow_and_update()),
+                Ok(Err(_)) => return Err(self.shared.driver.end().unwrap_or(SessionEnd::Closed)),
+                // Anything will do; if it fails because the session is over, that shows above.
+                Err(_) => match self.shared.call(&Request::Checkpoint { from_size: 0 }, false).await {
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(%error, "the session was not kept alive"),
+                },
+            }
         }
     }
 }
@@ -71,6 +84,11 @@ impl Watched {
     /// Nothing can come any more.
     pub(super) fn close(&self) {
         self.with(|paths| paths.clear());
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.with(|paths| paths.len())
     }
 
     /// Nothing panics while the lock is held, so what a poisoned lock guards is whole.

@@ -19,14 +19,14 @@ use support::host::framed;
 use support::{Bench, Running, machine};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vouchsafe_client::{Expect, InitParts, IntroduceError, Machine, Pin, Session, VaultPlatform, init};
+use vouchsafe_client::{Expect, InitParts, IntroduceError, KvWrite, Machine, Pin, Session, VaultPlatform, init};
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_enclave_runtime::Exit;
 use vouchsafe_log::AuditReader;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::frame;
 use vouchsafe_protocol::introduction::{IntroductionReply, OperatorKey};
-use vouchsafe_protocol::kv::{Cas, SecretValue};
+use vouchsafe_protocol::kv::{Cas, KvState, SecretValue};
 use vouchsafe_protocol::limits::LINK_FRAME_LEN;
 use vouchsafe_protocol::link::{
     EnclaveState, LinkHello, StorageFailure, StorageReply, StorageRequest, StreamId,
@@ -370,4 +370,52 @@ async fn h3_h4_the_end_of_an_epoch_comes_last_and_every_write_before_it_is_ackno
     };
     let access = StreamId::Access { epoch: *epoch };
     assert_eq!(actions(&key, access, &left.streams[&access]).len() as u64, *access_size);
+}
+
+#[tokio::test]
+async fn a_watch_tells_of_versions_on_the_open_session_and_of_none_that_may_not_be_read() {
+    let mut scene = Scene::new().await;
+    let agent = scene.agent().await;
+    assert!(agent.kv().watch("kv/other/db", 0).await.is_err(), "policy is the core's, and it is asked");
+    let mut watch = agent.kv().watch("kv/billing/db", 0).await.unwrap();
+    let mut other = agent.kv().watch("kv/billing/other", 0).await.unwrap();
+    for version in 1..=3 {
+        scene.operator.kv().put("kv/billing/db", secret(), Cas::Any).await.unwrap();
+        assert_eq!(watch.next().await, Ok(version));
+        assert_eq!(agent.kv().get_version("kv/billing/db", version).await.unwrap().version, version);
+    }
+    // What was there before is told at once to whoever has not seen it.
+    let mut again = agent.kv().watch("kv/billing/db", 2).await.unwrap();
+    assert_eq!((again.current(), again.next().await), (3, Ok(3)));
+    // The role loses the right: the session goes on, and is told nothing more.
+    let none = Role { allow: vec![Allow::always("kv/billing/other", &[Capability::Read])], ..role(3600) };
+    scene.operator.roles().apply(vec![none]).await.unwrap();
+    scene.operator.kv().put("kv/billing/db", secret(), Cas::Any).await.unwrap();
+    scene.operator.kv().put("kv/billing/other", secret(), Cas::Any).await.unwrap();
+    assert_eq!(other.next().await, Ok(1));
+    let waited = tokio::time::timeout(std::time::Duration::from_millis(1), again.next()).await;
+    assert!(waited.is_err(), "told of what may not be read");
+}
+
+#[tokio::test]
+async fn a_version_s_time_ends_without_anybody_asking() {
+    let mut scene = Scene::new().await;
+    let write = KvWrite { value: secret().into(), cas: Cas::Any, ttl_secs: Some(1) };
+    scene.operator.kv().write("kv/billing/db", write).await.unwrap();
+    let agent = scene.agent().await;
+    // No sleep: requests until it has ended, which is a second away at most.
+    while let Ok(read) = agent.kv().get("kv/billing/db").await {
+        assert_eq!(read.value.expose_secret(), SECRET);
+    }
+    let metadata = scene.operator.kv().metadata("kv/billing/db").await.unwrap();
+    assert_eq!(metadata.versions[0].state, KvState::Expired);
+    // The vault wiped it by itself, and the journal says so.
+    let key = Arc::new(scene.operator.audit().key().await.unwrap());
+    let expired = |action: &Action| matches!(action, Action::Kv { operation: KvOperation::Expire, .. });
+    loop {
+        let frames = scene.operator.audit().frames(StreamId::Journal, 0).await.unwrap();
+        if actions(&key, StreamId::Journal, &frames).iter().any(expired) {
+            break;
+        }
+    }
 }

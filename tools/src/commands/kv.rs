@@ -109,6 +109,9 @@ pub(crate) async fn run(command: KvCommand, context: &Context) -> Result<Output>
         KvCommand::Settings(args) => settings::show(args, context).await,
         KvCommand::Undelete(args) => write::undelete(args, context).await,
         // It goes on, so it prints for itself.
-        KvCommand::Watch(args) => watch::watch(args, context, crate::output::Format::Text).await,
+        KvCommand::Watch(args) => {
+            let told = watch::watch(args, context, crate::output::Format::Text).await;
+            told.map(|()| Output::new("", serde_json::json!({})))
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vouchsafe_protocol::codec;
-use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, SecretValue};
+use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, KvSelect, SecretValue};
 use vouchsafe_protocol::limits::{
     JOURNAL_FRAME_LEN, KV_VALUE_LEN, PIPELINE_DEPTH, REPLY_FRAME_LEN, UNSIGNED_REQUESTS,
 };
@@ -19,9 +19,10 @@ use crate::vault::fake::FakeVault;
 
 /// The value at a path is the path.
 fn value(asked: &Asked) -> Reply {
-    let Request::Kv(KvRequest::Get { path, version }) = &asked.request else { panic!() };
-    let value = SecretValue::new(path.as_str().as_bytes().to_vec());
-    Reply::Kv(KvReply::Value { version: version.unwrap_or(1), created_secs: 1, value })
+    let Request::Kv(KvRequest::Get { path, select }) = &asked.request else { panic!() };
+    let value = SecretValue::new(path.as_str().as_bytes().to_vec()).into();
+    let version = if let KvSelect::Version(version) = select { *version } else { 1 };
+    Reply::Kv(KvReply::Value { version, created_secs: 1, until_secs: None, value })
 }
 
 async fn read(session: Session, path: String) {
@@ -122,7 +123,7 @@ async fn both(mut answer: impl FnMut(&Asked, &Asked) -> Vec<Vec<u8>> + Send + 's
 async fn b7_swapped_replies_are_refused() {
     let end = both(|one, two| {
         let swapped = |number, asked: &Asked, other: &Asked| {
-            let response = Response { outcome: Outcome::Done(value(other)), receipt: None };
+            let response = Response { outcome: Outcome::Done(value(other)), receipt: None, lease: None };
             vault_frame(number, &asked.link, &codec::encode(&response).unwrap())
         };
         // Each other's numbers, with the links that the replies were made for.
