@@ -6,27 +6,38 @@ use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::{LogKey, P256Key, P256PublicKey};
-use vouchsafe_crypto::transcript::{chain_link, offer_digest, prove_preimage};
-use vouchsafe_enclave::{Core, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName};
+use vouchsafe_crypto::transcript::{chain_head_preimage, chain_link, offer_digest, prove_preimage};
+use vouchsafe_enclave::{Core, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName, SessionId};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, EvidenceKind};
 use vouchsafe_protocol::introduction::{
     Grant, Hello, InitRequest, IntroductionReply, Offer, OfferBody, OperatorKey, Proof, Prove, ProveBody,
     Subject, VERSION,
 };
-use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
+use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, KvValue, SecretValue};
+use vouchsafe_protocol::limits::{INTRODUCTION_FRAME_LEN, LIST_PAGE, REPLY_FRAME_LEN, UNSIGNED_REQUESTS};
 use vouchsafe_protocol::link::StorageReply;
-use vouchsafe_protocol::session::{AgentFrame, Request};
+use vouchsafe_protocol::session::{AgentFrame, Outcome, Reply, Request, Response, parse_vault_frame};
 
 use crate::clock::{cpu, distribution, quantile};
 use crate::evidence::{BareP384, NOW, Snp};
 use crate::report::{Measured, Row, Unit};
+use crate::sessions::{SECRET_LEN, path_of};
 
 /// A vault whose store is always quick and always says yes.
 struct Vault<'a> {
     snp: &'a Snp,
     core: Core,
     durable: Durable,
+    operator: P256Key,
+}
+
+/// The operator's end of a session.
+struct Asking {
+    id: SessionId,
+    link: [u8; 32],
+    number: u64,
+    unsigned: u64,
 }
 
 /// Server time of introductions, beside the signatures that none can do without.
@@ -49,6 +60,57 @@ pub fn measure(snp: &Snp, introductions: usize) -> anyhow::Result<Row> {
         .note("the signatures: two P-256 made, two verified, one P-384 verified, one Ed25519 made"))
 }
 
+/// How long others wait for a page of names: the core does one thing at a time.
+pub fn pages(snp: &Snp, secrets: usize) -> anyhow::Result<Row> {
+    let mut vault = Vault::new(snp)?;
+    let mut asking = vault.asking()?;
+    for index in 0..secrets {
+        let value = KvValue::Bytes(SecretValue::new(vec![0x5a; SECRET_LEN]));
+        let put = KvRequest::Put { path: path_of(index).parse()?, value, cas: Cas::Any, ttl_secs: None };
+        vault.ask(&mut asking, &Request::Kv(put))?;
+        if index % 1000 == 0 {
+            vault.store()?;
+        }
+    }
+    vault.store()?;
+    let mut list = |prefix: &str, after: Option<String>| {
+        let request = KvRequest::List { prefix: prefix.parse()?, after, limit: 0 };
+        let started = cpu();
+        let pending = vault.ask(&mut asking, &Request::Kv(request))?;
+        let secs = (cpu() - started).as_secs_f64();
+        vault.store()?;
+        let bytes = pending.release(&vault.durable).ok().context("the page is not durable")?;
+        let (_, _, body) = parse_vault_frame(&bytes)?;
+        let response: Response = codec::decode(body, REPLY_FRAME_LEN)?;
+        let Outcome::Done(Reply::Kv(KvReply::Names { names, more })) = response.outcome else {
+            bail!("no names")
+        };
+        anyhow::Ok((secs, names, more))
+    };
+    let (skipping, top, _) = list("kv", None)?;
+    anyhow::ensure!(top.len() == 1, "all secrets are in one subtree");
+    let (mut pages, mut after, mut more, mut count) = (Vec::new(), None, true, 0);
+    while more {
+        let (secs, names, rest) = list("kv/bench", after)?;
+        pages.push(secs);
+        count += names.len();
+        (after, more) = (names.last().cloned(), rest);
+    }
+    anyhow::ensure!(count == secrets, "{count} names of {secrets} secrets");
+    let longest = quantile(&mut pages, 1.0)?;
+    Ok(Row::new(
+        format!("a page of {LIST_PAGE} names, of {secrets} (core, processor time)"),
+        Unit::Seconds,
+        distribution(pages)?,
+    )
+    .goal("others wait for at most 10 ms", longest <= 10e-3)
+    .note(format!(
+        "longest {:.2} ms; a prefix with all {secrets} below one name: {:.3} ms",
+        longest * 1e3,
+        skipping * 1e3
+    )))
+}
+
 impl<'a> Vault<'a> {
     fn new(snp: &'a Snp) -> anyhow::Result<Self> {
         let operator = P256Key::generate()?;
@@ -62,29 +124,51 @@ impl<'a> Vault<'a> {
         let genesis = Genesis::new(request, PlatformName::Sim, &entropy, &mut KernelPorts)?;
         let (_, unattested) = genesis.start(b"sealed".to_vec(), Some(1), NOW, &mut KernelPorts)?;
         let evidence = Evidence::Snp(snp.evidence(&unattested.statement())?);
-        let mut vault = Self { snp, core: unattested.attest(evidence), durable: Durable::default() };
+        let core = unattested.attest(evidence);
+        let mut vault = Self { snp, core, durable: Durable::default(), operator };
         vault.store()?;
-        vault.apply_role(&operator)?;
+        let mut asking = vault.asking()?;
+        vault.ask(&mut asking, &Request::RoleApply(vec![snp.role.clone()]))?;
+        vault.store()?;
         Ok(vault)
     }
 
-    fn apply_role(&mut self, operator: &P256Key) -> anyhow::Result<()> {
+    /// Introduces the operator and opens a session.
+    fn asking(&mut self) -> anyhow::Result<Asking> {
         let hello = self.hello(Subject::Operator("op".parse()?))?;
         let offer = self.offer(&hello)?;
-        let prove = signed(&hello, &offer, operator, Proof::OperatorKey)?;
+        let prove = signed(&hello, &offer, &self.operator, Proof::OperatorKey)?;
         let pending = self.prove(&prove);
         self.store()?;
         let certificate = self.granted(pending)?.certificate;
-        let exporter = [0; 32];
-        let session = self.core.open_session(&certificate, exporter, NOW)?;
-        let body = codec::encode(&Request::RoleApply(vec![self.snp.role.clone()]))?;
-        let link = chain_link(&exporter, 1, false, &body);
-        let frame = AgentFrame::Request { number: 1, link, receipt: false, body: &body }.to_bytes();
-        match self.core.frame(session, &frame, NOW, &mut KernelPorts) {
-            Ok(Handled::Reply(_)) => self.store(),
-            Ok(_) => bail!("no reply to the role"),
-            Err(end) => Err(end.refusal.into()),
+        let link = random::array()?;
+        let id = self.core.open_session(&certificate, link, NOW)?;
+        Ok(Asking { id, link, number: 0, unsigned: 0 })
+    }
+
+    /// One request, the chain signed when it must be.
+    fn ask(&mut self, asking: &mut Asking, request: &Request) -> anyhow::Result<Pending> {
+        if asking.unsigned == UNSIGNED_REQUESTS {
+            let upto = asking.number;
+            let signature = self.operator.sign(&chain_head_preimage(upto, &asking.link))?;
+            self.frame(asking.id, AgentFrame::Signature { upto, signature: &signature })?;
+            asking.unsigned = 0;
         }
+        let body = codec::encode(request)?;
+        asking.number += 1;
+        asking.unsigned += 1;
+        asking.link = chain_link(&asking.link, asking.number, false, &body);
+        let frame =
+            AgentFrame::Request { number: asking.number, link: asking.link, receipt: false, body: &body };
+        match self.frame(asking.id, frame)? {
+            Handled::Reply(pending) => Ok(pending),
+            _ => bail!("no reply"),
+        }
+    }
+
+    fn frame(&mut self, id: SessionId, frame: AgentFrame<'_>) -> anyhow::Result<Handled> {
+        let handled = self.core.frame(id, &frame.to_bytes(), NOW, &mut KernelPorts);
+        handled.map_err(|end| end.refusal.into())
     }
 
     /// One introduction; gives the server's seconds of processor time.

@@ -42,6 +42,9 @@ struct Options {
     /// Numbers of sessions to read and write with.
     #[arg(long, value_delimiter = ',', value_name = "N")]
     sessions: Vec<usize>,
+    /// How many secrets to come back with and to list.
+    #[arg(long, value_name = "N")]
+    secrets: Option<usize>,
     /// Measure beside this OpenBao, and nothing else: see scripts/bench-openbao.
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["only", "sessions"])]
     openbao: Option<PathBuf>,
@@ -62,6 +65,8 @@ enum Part {
     Evidence,
     /// Introductions.
     Introduction,
+    /// Pages of names.
+    List,
     /// Reads and writes.
     Sessions,
     /// Coming back with many secrets, and memory.
@@ -128,6 +133,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     if !options.sessions.is_empty() {
         extent.sessions.clone_from(&options.sessions);
     }
+    extent.secrets = options.secrets.unwrap_or(extent.secrets);
     let wanted = |part| match options.openbao {
         Some(_) => false,
         None => options.only.is_empty() || options.only.contains(&part),
@@ -153,6 +159,11 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Part::Sessions) {
         rows.extend(sessions::measure(&extent).await?);
+    }
+    if wanted(Part::List) {
+        say("listing");
+        let snp = Snp::new(SimulatedChip::generate(Product::Genoa)?)?;
+        rows.push(core::pages(&snp, extent.secrets)?);
     }
     if wanted(Part::Cold) {
         rows.extend(cold::measure(&extent).await?);
