@@ -5,6 +5,7 @@ use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::id::{OperatorName, RoleName};
 use vouchsafe_protocol::introduction::InitRequest;
 use vouchsafe_protocol::kv::SecretValue;
+use vouchsafe_protocol::policy::grants::Asking;
 use vouchsafe_protocol::policy::{PlatformKind, Role};
 use vouchsafe_protocol::seen::{SeenClock, SeenEvidence};
 
@@ -127,4 +128,13 @@ pub(crate) enum IdentitySubject {
     },
     /// An operator.
     Operator(OperatorName),
+}
+
+impl Identity {
+    /// What an agent's rules are asked about.
+    pub fn asking(&self, now_secs: u64) -> Option<Asking<'_>> {
+        let IdentitySubject::Agent { role, platform, measurement, kind, .. } = &self.subject else { return None };
+        let (platform, measurement) = (Some(platform.as_slice()), Some(measurement.as_slice()));
+        Some(Asking { role, platform, measurement, kind: *kind, evidence_at_secs: self.at_secs, now_secs })
+    }
 }

@@ -5,6 +5,7 @@ use vouchsafe_protocol::kv::KvRequest;
 use vouchsafe_protocol::lease::{LeaseReply, LeaseRequest, Selector};
 use vouchsafe_protocol::log::Action;
 use vouchsafe_protocol::path::Path;
+use vouchsafe_protocol::policy::grants::{Ruling, Wanted};
 use vouchsafe_protocol::policy::{Capability, LeaseTerms};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::session::{Reply, Request};
@@ -12,7 +13,6 @@ use vouchsafe_protocol::transit::TransitRequest;
 
 use crate::change::{Change, Identity, IdentitySubject};
 use crate::core::Core;
-use crate::grants::{Asking, Ruling};
 use crate::lease::NewLease;
 use crate::requests::Decided;
 use crate::session::SessionId;
@@ -100,11 +100,10 @@ impl Core {
             .judge(newest, now)
             .map_err(|rule| Refusal { code: RefusalCode::EvidenceExpired, rule: Some(rule.to_owned()) })?;
         // 3
-        let IdentitySubject::Agent { role, .. } = &newest.subject else {
-            return Err(RefusalCode::Denied.into());
-        };
-        let role = state.roles.get(role).ok_or(RefusalCode::Denied)?;
-        let terms = match role.grants.ruling(can, &path, false, Asking { identity: newest, now }) {
+        let asking = newest.asking(now).ok_or(RefusalCode::Denied)?;
+        let role = state.roles.get(asking.role).ok_or(RefusalCode::Denied)?;
+        let wanted = Wanted { capability: can, path: &path, below: false };
+        let terms = match role.grants.ruling(wanted, asking) {
             Ruling::Allowed { lease, .. } => lease,
             Ruling::Denied(_) => return Err(RefusalCode::Denied.into()),
         };

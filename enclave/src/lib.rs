@@ -17,7 +17,6 @@ mod core;
 mod derive;
 mod ear;
 mod genesis;
-mod grants;
 mod identities;
 mod identity;
 mod introduce;

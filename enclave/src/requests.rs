@@ -9,6 +9,7 @@ use vouchsafe_protocol::kv::{KvRequest, KvSelect, SecretValue};
 use vouchsafe_protocol::limits::{KV_VERSIONS, RESULT_NONCE_LEN, ROLES, SESSION_FRAME_LEN};
 use vouchsafe_protocol::log::{Action, Actor, Decision, PolicyRule};
 use vouchsafe_protocol::path::Path;
+use vouchsafe_protocol::policy::grants::{Ruling, Wanted};
 use vouchsafe_protocol::policy::{Accept, LeaseTerms, Role};
 use vouchsafe_protocol::policy_check::check_role;
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
@@ -17,7 +18,6 @@ use vouchsafe_protocol::session::{Outcome, Reply, Request, Status};
 use crate::change::{Change, IdentitySubject};
 use crate::collateral::imported;
 use crate::core::{Asked, Core, Handled};
-use crate::grants::{Asking, Ruling};
 use crate::identity::role_digest;
 use crate::journal::Durable;
 use crate::kv::Plan;
@@ -143,17 +143,17 @@ impl Core {
         let denied = |rule| Unruled { code: RefusalCode::Denied, rule };
         let state = self.state();
         let identity = state.identities.get(identity).ok_or_else(|| denied(PolicyRule::None))?;
-        let ruled = match &identity.subject {
-            IdentitySubject::Agent { role, .. } => {
-                let role = state.roles.get(role).ok_or_else(|| denied(PolicyRule::None))?;
-                let asking = Asking { identity, now };
-                match role.grants.ruling(need.capability, need.path, need.below, asking) {
+        let ruled = match identity.asking(now) {
+            Some(asking) => {
+                let role = state.roles.get(asking.role).ok_or_else(|| denied(PolicyRule::None))?;
+                let wanted = Wanted { capability: need.capability, path: need.path, below: need.below };
+                match role.grants.ruling(wanted, asking) {
                     Ruling::Allowed { rule, lease } => Ruled { rule, lease },
                     Ruling::Denied(rule) => return Err(denied(rule)),
                 }
             }
-            IdentitySubject::Operator(_) if operators_may(need.capability) => Ruled::default(),
-            IdentitySubject::Operator(_) => return Err(denied(PolicyRule::None)),
+            None if operators_may(need.capability) => Ruled::default(),
+            None => return Err(denied(PolicyRule::None)),
         };
         if need.in_mount() { Ok(ruled) } else { Err(Unruled { code: RefusalCode::Path, rule: ruled.rule }) }
     }

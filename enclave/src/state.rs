@@ -14,12 +14,12 @@ use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::{RoleName, VaultId, class_byte};
 use vouchsafe_protocol::introduction::InitRequest;
 use vouchsafe_protocol::policy::Role;
+use vouchsafe_protocol::policy::grants::Grants;
 
 use crate::authority::Authority;
 use crate::change::{Admission, Change, Identity, MarkKind};
 use crate::clocks::Clocks;
 use crate::derive::Derive;
-use crate::grants::Grants;
 use crate::identities::Identities;
 use crate::kv::Kv;
 use crate::lease::Leases;

@@ -9,6 +9,7 @@ use crate::id::RoleName;
 
 mod allow;
 pub mod events;
+pub mod grants;
 pub mod reference;
 pub mod snp;
 pub mod tpm;

@@ -1,26 +1,27 @@
-use vouchsafe_protocol::policy::{Hours, PlatformKind, RefusalDetail};
-
 use super::*;
+use crate::policy::{Hours, RefusalDetail};
 
 /// Monday, 2026-11-23, 12:00 UTC.
 const NOON: u64 = 1_795_392_000 + 12 * 3600;
 
+/// An identity of ten minutes ago.
+struct Identity {
+    role: RoleName,
+    platform: Vec<u8>,
+}
+
 fn identity(role: &str, platform: Vec<u8>) -> Identity {
-    Identity {
-        number: 1,
-        certificate: [1; 32],
-        key: vec![2; 91],
-        subject: IdentitySubject::Agent {
-            role: role.parse().unwrap(),
-            evidence: [3; 32],
-            platform,
-            measurement: vec![0xab; 48],
-            kind: PlatformKind::Snp,
-        },
-        at_secs: NOON - 600,
-        not_after_secs: NOON + 600,
-        evidence_until_secs: NOON + 600,
-        clock: None,
+    Identity { role: role.parse().unwrap(), platform }
+}
+
+fn asking(identity: &Identity, now_secs: u64) -> Asking<'_> {
+    Asking {
+        role: &identity.role,
+        platform: Some(&identity.platform),
+        measurement: Some(&[0xab; 48]),
+        kind: PlatformKind::Snp,
+        evidence_at_secs: NOON - 600,
+        now_secs,
     }
 }
 
@@ -49,7 +50,8 @@ fn read(allow: Vec<Allow>, denied: Vec<Deny>, path: &str) -> Ruling {
 
 fn ruling(allow: Vec<Allow>, deny: Vec<Deny>, path: &str, identity: &Identity, now: u64) -> Ruling {
     let grants = Grants::of(&role(allow, deny));
-    grants.ruling(Capability::Read, &path.parse().unwrap(), false, Asking { identity, now })
+    let wanted = Wanted { capability: Capability::Read, path: &path.parse().unwrap(), below: false };
+    grants.ruling(wanted, asking(identity, now))
 }
 
 fn allowed(rule: u16) -> Ruling {
@@ -119,4 +121,62 @@ fn each_condition_decides_alone() {
     };
     assert_eq!(read(when(hours(12 * 60, 12 * 60 + 1)), vec![], "kv/a"), allowed(1));
     assert_eq!(read(when(hours(12 * 60 + 1, 13 * 60)), vec![], "kv/a"), denied);
+}
+
+#[test]
+fn what_is_changed_below_a_prefix_reaches_nothing_that_is_denied() {
+    let all: &[Capability] = &[Capability::List, Capability::Manage];
+    let ruling = |deny: &str, path: &str, capability| {
+        let denied = Deny { path: deny.to_owned(), cannot: all.to_vec() };
+        let grants = Grants::of(&role(vec![Allow::always("kv/*", all)], vec![denied]));
+        let wanted = Wanted { capability, path: &path.parse().unwrap(), below: true };
+        grants.ruling(wanted, asking(&identity("web", vec![]), NOON))
+    };
+    for deny in ["kv/a/b", "kv/a/*", "kv/+/b", "kv/a/b/c/*", "kv/{role}/x"] {
+        let denied = Ruling::Denied(PolicyRule::Deny(1));
+        assert_eq!(ruling(deny, "kv/a", Capability::Manage), denied, "{deny}");
+    }
+    for deny in ["kv/b/*", "kv/a", "kv/ab/*"] {
+        assert_eq!(ruling(deny, "kv/a", Capability::Manage), allowed(1), "{deny}");
+    }
+    // A list shows names directly below, and no more.
+    assert_eq!(ruling("kv/a/b", "kv/a", Capability::List), allowed(1));
+    assert_eq!(ruling("kv/a/*", "kv/a", Capability::List), Ruling::Denied(PolicyRule::Deny(1)));
+}
+
+#[test]
+fn each_rule_says_why() {
+    let when = |when: Conditions| Allow { when, ..Allow::always("kv/*", READ) };
+    let rules = vec![
+        Allow::always("kv/a", &[Capability::Write]),
+        Allow::always("kv/b", READ),
+        Allow::always("kv/{platform}", READ),
+        when(Conditions { evidence_age: AgeCondition::AtMost(600), ..Conditions::default() }),
+        when(Conditions {
+            platform: PlatformCondition::OneOf(vec![PlatformKind::Tpm]),
+            ..Conditions::default()
+        }),
+        when(Conditions {
+            hours: HoursCondition::Within(Hours { from_minute: 0, until_minute: 1, days: 1 }),
+            ..Conditions::default()
+        }),
+        Allow::always("kv/+", READ),
+    ];
+    let grants = Grants::of(&role(rules, vec![deny("kv/b"), deny("kv/{measurement}")]));
+    let wanted = Wanted { capability: Capability::Read, path: &"kv/a".parse().unwrap(), below: false };
+    let identity = identity("web", vec![]);
+    let unknown = Asking { platform: None, measurement: None, ..asking(&identity, NOON) };
+    let (denies, allows) = grants.explain(wanted, unknown);
+    assert_eq!(denies, [Said::OtherPath, Said::NoAttribute(AttributeError(Attribute::Measurement))]);
+    let expected = [
+        Said::OtherCapability,
+        Said::OtherPath,
+        Said::NoAttribute(AttributeError(Attribute::Platform)),
+        Said::EvidenceAge,
+        Said::Platform,
+        Said::Hours,
+        Said::Matches,
+    ];
+    assert_eq!(allows, expected);
+    assert_eq!(grants.ruling(wanted, unknown), Ruling::Denied(PolicyRule::Deny(2)));
 }
