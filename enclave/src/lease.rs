@@ -297,8 +297,8 @@ impl State {
         if wished > entry.until_secs && entry.until_secs >= entry.end_secs {
             return Err(RefusalCode::LeaseEnd);
         }
-        // What was promised is never shortened.
-        let until_secs = wished.min(entry.end_secs).min(newest.evidence_until_secs).max(entry.until_secs);
+        // What was promised is not shortened; but a change of policy may let the new evidence get less old.
+        let until_secs = wished.min(entry.end_secs).max(entry.until_secs).min(newest.evidence_until_secs);
         let lease = Lease { number, until_secs, end_secs: entry.end_secs };
         Ok(RenewedLease { lease, identity: newest.number })
     }

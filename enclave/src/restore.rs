@@ -200,6 +200,12 @@ impl Restored {
         self.owes_increment
     }
 
+    /// SHA-256 over the whole state, as [`crate::Core::state_digest`] had it when the last frame was stored.
+    #[must_use]
+    pub fn state_digest(&self) -> [u8; 32] {
+        self.state.digest()
+    }
+
     /// Begins a new epoch; its mark waits in the journal to be stored first of all.
     ///
     /// # Errors

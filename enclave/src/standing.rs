@@ -166,6 +166,8 @@ impl Core {
                 Ok(()) if state.too_old_at(identity) < identity.evidence_until_secs => {
                     judge_at = judge_at.min(state.too_old_at(identity));
                 }
+                // It has come to its end by itself.
+                Err(_) if identity.evidence_until_secs <= now => {}
                 Ok(()) => {}
                 Err(rule) => failed.push((identity.number, rule)),
             }
