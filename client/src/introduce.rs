@@ -114,6 +114,32 @@ pub async fn introduce(
     role: &RoleName,
     machine: &Machine,
 ) -> Result<Introduced, IntroduceError> {
+    introduce_key(endpoint, expect, role, machine, P256Key::generate().map_err(IntroduceError::Key)?).await
+}
+
+/// Introduces this machine again, with the key that it has an identity for: new evidence, a new identity, and whatever
+/// rests on the key and the role goes on. Open sessions do so by themselves; leases once they are renewed.
+///
+/// # Errors
+/// As of [`introduce`].
+pub async fn renew_identity(
+    endpoint: &Endpoint,
+    pin: &Pin,
+    role: &RoleName,
+    machine: &Machine,
+    identity: &Identity,
+) -> Result<Introduced, IntroduceError> {
+    let key = copy_key(identity.key()).map_err(IntroduceError::Key)?;
+    introduce_key(endpoint, Expect::Pinned(pin), role, machine, key).await
+}
+
+async fn introduce_key(
+    endpoint: &Endpoint,
+    expect: Expect<'_>,
+    role: &RoleName,
+    machine: &Machine,
+    key: P256Key,
+) -> Result<Introduced, IntroduceError> {
     let kind = machine.kind().await.map_err(IntroduceError::Machine)?;
     let tpm = match kind {
         EvidenceKind::Tpm => machine.tpm_keys().await.map_err(IntroduceError::Machine)?,
@@ -122,7 +148,6 @@ pub async fn introduce(
     let subject = Subject::Agent { role: role.clone(), kind, tpm };
     let mut conversation = Conversation::open(endpoint, expect, subject).await?;
     let offer = conversation.offer().await?;
-    let key = P256Key::generate().map_err(IntroduceError::Key)?;
     let proof = evidence(machine, &offer, role, &key).await?;
     let grant = conversation.prove(&offer, &key, proof).await?;
     conversation.close().await;

@@ -73,13 +73,13 @@ pub use self::frames::FrameError;
 pub use self::grant::GrantError;
 pub use self::identity::{Identity, IdentityError};
 pub use self::init::{InitError, InitParts, Initialised, VaultPlatform, init};
-pub use self::introduce::{Expect, IntroduceError, Introduced, introduce, introduce_operator};
+pub use self::introduce::{Expect, IntroduceError, Introduced, introduce, introduce_operator, renew_identity};
 pub use self::machine::{Machine, MachineError};
 pub use self::offer::OfferError;
 pub use self::pin::{Pin, PinError, Remembered};
 pub use self::session::{
     Audit, CheckpointState, Collateral, CollateralPage, ConnectError, Kv, KvPage, KvPatch, KvSecret, KvWatch,
-    KvWrite, Mode, Plain, Proven, Receipted, RequestError, Roles, Seen, Session, SessionEnd,
+    KvWrite, LeasePage, Leases, Mode, Plain, Proven, Receipted, RequestError, Roles, Seen, Session, SessionEnd,
 };
 pub use self::transport::TransportError;
 pub use self::vault::VaultError;

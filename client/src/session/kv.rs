@@ -7,6 +7,7 @@ use vouchsafe_protocol::kv::{
     Cas, KvEdits, KvFields, KvGenerator, KvMetadata, KvName, KvReply, KvRequest, KvScope, KvSelect,
     KvSettings, KvValue,
 };
+use vouchsafe_protocol::lease::Lease;
 use vouchsafe_protocol::limits::KV_VALUE_LEN;
 use vouchsafe_protocol::log::KvOperation;
 use vouchsafe_protocol::path::Path;
@@ -28,13 +29,16 @@ pub struct KvSecret {
     pub created_secs: u64,
     /// When it ends, seconds since 1970.
     pub until_secs: Option<u64>,
+    /// For how long it may be kept, where the rule that allows the read says so. The lease ends then, or when it is
+    /// revoked; see [`super::Leases`].
+    pub lease: Option<Lease>,
     /// The value; wiped on drop.
     pub value: KvValue,
 }
 
 impl fmt::Debug for KvSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, created_secs, until_secs: _, value: _ } = self;
+        let Self { version, created_secs, until_secs: _, lease: _, value: _ } = self;
         write!(f, "KvSecret {{ version: {version}, created_secs: {created_secs}, .. }}")
     }
 }
@@ -111,14 +115,15 @@ impl<M: Mode> Kv<'_, M> {
     /// [`RequestError`].
     pub async fn select(&self, path: &str, select: KvSelect) -> Result<M::Out<KvSecret>, RequestError> {
         let at = parse(path)?;
-        let request = KvRequest::Get { path: at.clone(), select };
-        self.call(request, KvOperation::Get, &at, |reply| match reply {
-            KvReply::Value { version, created_secs, until_secs, value } => {
-                Some(KvSecret { version, created_secs, until_secs, value })
-            }
-            _ => None,
-        })
-        .await
+        let request = Request::Kv(KvRequest::Get { path: at.clone(), select });
+        self.0
+            .request_leased(&request, Subject::Kv(KvOperation::Get, &at), |reply, lease| match reply {
+                Reply::Kv(KvReply::Value { version, created_secs, until_secs, value }) => {
+                    Some(KvSecret { version, created_secs, until_secs, lease, value })
+                }
+                _ => None,
+            })
+            .await
     }
 
     /// Writes a new version and returns its number. With [`Cas::Version`] it is written only if that is the

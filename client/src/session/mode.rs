@@ -1,6 +1,7 @@
 //! Whether replies come with receipts: the same calls, two result types.
 
 use vouchsafe_log::verify_receipt;
+use vouchsafe_protocol::lease::{Lease, Selector};
 use vouchsafe_protocol::log::{Action, AuditEntry, Decision, KvOperation, Receipt};
 use vouchsafe_protocol::path::Path;
 
@@ -49,6 +50,8 @@ pub struct Proven {
 pub struct About<'a> {
     pub(super) shared: &'a Shared,
     pub(super) subject: Subject<'a>,
+    /// What came with the reply.
+    pub(super) lease: Option<Lease>,
 }
 
 /// What the entry must say.
@@ -58,6 +61,12 @@ pub(super) enum Subject<'a> {
     AttestationResult(&'a [u8]),
     /// A kv request.
     Kv(KvOperation, &'a Path),
+    /// A list of leases.
+    Leases,
+    /// The renewal of this lease.
+    Renewal(u64),
+    /// A decision to end what this selects.
+    Revocation(&'a Selector),
     /// An operator's request, which the log may split or name in its own way.
     Operator,
 }
@@ -79,7 +88,9 @@ impl Mode for Receipted {
         let receipt = receipt.ok_or(RequestError::ReceiptMissing)?;
         let Shared { vault_id, log_key, driver: _, request_timeout: _ } = about.shared;
         let entry = verify_receipt(&receipt, vault_id, log_key).map_err(RequestError::Receipt)?;
-        if entry.decision != Decision::Allowed || !is_about(&entry.action, about.subject) {
+        let told = named_lease(about.subject).or(about.lease.map(|lease| lease.number));
+        let allowed = entry.decision == Decision::Allowed;
+        if !allowed || entry.lease != told || !is_about(&entry.action, about.subject) {
             return Err(RequestError::ReceiptEntry);
         }
         Ok((value, Proven { receipt, entry }))
@@ -92,9 +103,26 @@ fn is_about(action: &Action, subject: Subject<'_>) -> bool {
             *operation == asked && path == at.as_str()
         }
         (Action::AttestationResult { nonce }, Subject::AttestationResult(asked)) => nonce == asked,
-        (Action::Kv { .. }, Subject::Operator) | (_, Subject::Kv(..) | Subject::AttestationResult(_)) => {
-            false
-        }
+        (Action::LeaseList, Subject::Leases) | (Action::LeaseRenew { .. }, Subject::Renewal(_)) => true,
+        (Action::LeaseRevoke(selector), Subject::Revocation(asked)) => selector == asked,
+        (Action::Kv { .. }, Subject::Operator)
+        | (
+            _,
+            Subject::AttestationResult(_)
+            | Subject::Kv(..)
+            | Subject::Leases
+            | Subject::Renewal(_)
+            | Subject::Revocation(_),
+        ) => false,
         (_, Subject::Operator) => true,
+    }
+}
+
+/// The lease that a request is about; what is handed out tells its own.
+fn named_lease(subject: Subject<'_>) -> Option<u64> {
+    match subject {
+        Subject::Renewal(number) => Some(number),
+        Subject::Revocation(Selector::Lease(number)) => Some(*number),
+        _ => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use tokio::time::timeout;
 use vouchsafe_protocol::codec;
+use vouchsafe_protocol::lease::Lease;
 use vouchsafe_protocol::limits::SESSION_FRAME_LEN;
 use vouchsafe_protocol::session::{Outcome, Reply, Request, Response};
 use zeroize::Zeroizing;
@@ -21,13 +22,23 @@ impl<M: Mode> Session<M> {
         subject: Subject<'_>,
         take: impl FnOnce(Reply) -> Option<T>,
     ) -> Result<M::Out<T>, RequestError> {
-        let Response { outcome, receipt, lease: _ } = self.shared.call(request, M::RECEIPT).await?;
+        self.request_leased(request, subject, |reply, _| take(reply)).await
+    }
+
+    /// The same for what may be handed out with a lease.
+    pub(super) async fn request_leased<T>(
+        &self,
+        request: &Request,
+        subject: Subject<'_>,
+        take: impl FnOnce(Reply, Option<Lease>) -> Option<T>,
+    ) -> Result<M::Out<T>, RequestError> {
+        let Response { outcome, receipt, lease } = self.shared.call(request, M::RECEIPT).await?;
         let reply = match outcome {
             Outcome::Done(reply) => reply,
             Outcome::Refused(refusal) => return Err(RequestError::Refused(refusal)),
         };
-        let value = take(reply).ok_or(RequestError::Unexpected)?;
-        M::wrap(value, receipt, &About { shared: &self.shared, subject })
+        let value = take(reply, lease).ok_or(RequestError::Unexpected)?;
+        M::wrap(value, receipt, &About { shared: &self.shared, subject, lease })
     }
 }
 
