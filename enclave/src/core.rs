@@ -25,6 +25,7 @@ use crate::kv::Watches;
 use crate::ports::{self, Ports};
 use crate::revocation::REVOKED;
 use crate::session::{Session, SessionId};
+use crate::space::Space;
 use crate::standing::Chores;
 use crate::state::{Inconsistent, State};
 
@@ -47,6 +48,8 @@ pub struct Core {
     pub(crate) measurement: String,
     tls_key: P256Key,
     pub(crate) chores: Chores,
+    pub(crate) space: Space,
+    pub(crate) ask_space_at: u64,
     /// The latest time seen; time never goes back inside (H6).
     clock: u64,
     /// The epoch's end is recorded: nothing may come after it.
@@ -157,6 +160,8 @@ impl Core {
             measurement: parts.measurement,
             tls_key: parts.tls_key,
             chores: Chores::for_all(),
+            space: Space::default(),
+            ask_space_at: 0,
             clock: parts.clock,
             ended: false,
         }
@@ -242,6 +247,7 @@ impl Core {
         if self.state.revocations.end_identity(known) {
             return Err(Refusal { code: RefusalCode::Identity, rule: Some(REVOKED.to_owned()) });
         }
+        self.check_space(&known.subject)?;
         let identity = known.clone();
         // An identity does not outlive the boot that it was issued for (T11).
         if identity.clock.is_some_and(|clock| self.state.clocks.was_left_behind(&clock)) {
@@ -274,6 +280,9 @@ impl Core {
             Ok(AgentFrame::Request { number, link, receipt, body }) => {
                 let advanced = self.session(id)?.advance(number, link, receipt, body, now);
                 advanced.map_err(|code| last_words(code, number, &link))?;
+                let subject =
+                    &self.sessions.get(&id).ok_or_else(|| silent(RefusalCode::Identity))?.identity.subject;
+                self.check_space_for(subject, body).map_err(|code| last_words(code, number, &link))?;
                 let session = self.session(id)?.name();
                 let place = RequestRef { session, number, receipt, digest: sha256(&[body]) };
                 let receipt = receipt.then(ReceiptSlot::default);

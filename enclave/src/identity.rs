@@ -48,6 +48,13 @@ impl Core {
         if self.has_ended() {
             return introduction(self.durable_now(), IntroductionReply::Refusal(RefusalCode::Busy.into()));
         }
+        let scarce = match &outcome.0 {
+            Ok(verified) if matches!(verified.subject, VerifiedSubject::Operator(_)) => false,
+            Ok(_) | Err(_) => self.ask_space_at().is_some(),
+        };
+        if scarce {
+            return introduction(self.durable_now(), IntroductionReply::Refusal(RefusalCode::Scarce.into()));
+        }
         match outcome.0 {
             Ok(verified) => match self.issue(&verified, now, ports) {
                 Ok(pending) => pending,

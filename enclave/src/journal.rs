@@ -67,11 +67,11 @@ impl Ticket {
     /// Takes the host's answer to the append of this cut.
     ///
     /// # Errors
-    /// The host's failure; any answer but `Done` counts as [`StorageFailure::Io`]. The core must then be
+    /// The host's failure; any answer but `Done` and `Scarce` counts as [`StorageFailure::Io`]. The core must then be
     /// dropped: what it holds in memory may be ahead of what is stored.
     pub fn stored(self, reply: &StorageReply) -> Result<Durable, StorageFailure> {
         match reply {
-            StorageReply::Done => {
+            StorageReply::Done | StorageReply::Scarce => {
                 if let Some(note) = self.checkpoint {
                     self.latest.set(note);
                 }

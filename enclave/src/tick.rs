@@ -14,7 +14,11 @@ impl Core {
         if self.has_ended() {
             return u64::MAX;
         }
-        state.kv.next_due().min(state.transit.next_due()).min(self.next_chore())
+        match self.ask_space_at() {
+            // Nothing that can wait fills what is left.
+            Some(at) => at.min(self.next_chore()),
+            None => state.kv.next_due().min(state.transit.next_due()).min(self.next_chore()),
+        }
     }
 
     /// Does one bounded step of what is due. Call it again while [`Core::next_tick`] is not in the future.
@@ -26,8 +30,14 @@ impl Core {
         if self.has_ended() {
             return Err(RefusalCode::Busy);
         }
-        self.tick_kv(now, ports)?;
-        self.tick_transit(now, ports)?;
+        match self.ask_space_at() {
+            Some(at) if at <= now => self.ask_space(now, ports)?,
+            Some(_) => {}
+            None => {
+                self.tick_kv(now, ports)?;
+                self.tick_transit(now, ports)?;
+            }
+        }
         if self.next_chore() <= now { self.do_chore(now, ports) } else { Ok(()) }
     }
 }

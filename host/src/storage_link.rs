@@ -17,7 +17,7 @@ use vouchsafe_protocol::link::{LinkHello, StorageFailure, StorageReply, StorageR
 use crate::address::{ByteStream, ConnectError, EnclaveAddress};
 use crate::gate::Gate;
 use crate::stop::stopped;
-use crate::store::Store;
+use crate::store::{Space, Store};
 use crate::telemetry::Telemetry;
 use crate::tls::AuthorityError;
 
@@ -128,7 +128,10 @@ fn store_answer(store: &Store, telemetry: &Telemetry, request: StorageRequest) -
                 telemetry.appended_frames.increment(frames as u64);
                 telemetry.appended_bytes.increment(bytes as u64);
             }
-            done(result)
+            result.map_or_else(StorageReply::Failed, |space| match space {
+                Space::Ample => StorageReply::Done,
+                Space::Scarce => StorageReply::Scarce,
+            })
         }
         StorageRequest::Heads => store.heads().map_or_else(StorageReply::Failed, StorageReply::Heads),
         StorageRequest::ReadBoot => store.read_boot().map_or_else(StorageReply::Failed, StorageReply::Boot),
@@ -143,9 +146,9 @@ fn done(result: Result<(), StorageFailure>) -> StorageReply {
     result.map_or_else(StorageReply::Failed, |()| StorageReply::Done)
 }
 
-fn outcome(result: &Result<(), StorageFailure>) -> &'static str {
+fn outcome<T>(result: &Result<T, StorageFailure>) -> &'static str {
     match result {
-        Ok(()) => "durable",
+        Ok(_) => "durable",
         Err(StorageFailure::Conflict) => "conflict",
         Err(StorageFailure::Io) => "io",
         Err(StorageFailure::NoSpace) => "no_space",

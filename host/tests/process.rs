@@ -5,6 +5,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -95,29 +96,48 @@ async fn it_waits_for_the_enclave_says_so_and_stops_on_either_signal() {
     }
 }
 
-/// A small file system of its own; skipped where the system does not let this user mount one.
+/// A host on a small file system of its own; nothing where the system does not let this user mount one.
+struct SmallDisk {
+    _dir: tempfile::TempDir,
+    child: Child,
+    admin: SocketAddr,
+    storage: StorageSide,
+}
+
+impl SmallDisk {
+    async fn start(size: &str, test: &str) -> Option<Self> {
+        let mount = format!("mount -t tmpfs -o size={size} none");
+        let may = Command::new("unshare").args(["-rm", "sh", "-c", &format!("{mount} /mnt")]).output();
+        if !may.is_ok_and(|output| output.status.success()) {
+            eprintln!("SKIPPED: {test} needs unshare -rm and a tmpfs");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("enclave.sock");
+        let (mut links, _agents) = fake_enclave(&socket);
+        let data = dir.path().join("host");
+        std::fs::create_dir(&data).unwrap();
+        let script = format!(
+            "{mount} \"$1\" && exec \"$0\" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --enclave \"unix:$2\" --data \"$1\""
+        );
+        let mut command = Command::new("unshare");
+        command
+            .args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_vouchsafe-host")])
+            .arg(&data)
+            .arg(&socket);
+        let (child, admin) = listening(&mut command);
+        let storage = links.recv().await.unwrap();
+        Some(Self { _dir: dir, child, admin, storage })
+    }
+}
+
 #[tokio::test]
 async fn h10_a_full_disk_stops_writes_and_says_so() {
-    let mount = "mount -t tmpfs -o size=24m none";
-    let may = Command::new("unshare").args(["-rm", "sh", "-c", &format!("{mount} /mnt")]).output();
-    if !may.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: h10_a_full_disk_stops_writes_and_says_so needs unshare -rm and a tmpfs");
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("enclave.sock");
-    let (mut links, _agents) = fake_enclave(&socket);
-    let data = dir.path().join("host");
-    std::fs::create_dir(&data).unwrap();
-    let script = format!(
-        "{mount} \"$1\" && exec \"$0\" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --enclave \"unix:$2\" --data \"$1\""
-    );
-    let mut command = Command::new("unshare");
-    command.args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_vouchsafe-host")]).arg(&data).arg(&socket);
-    let (mut child, admin) = listening(&mut command);
-    let mut storage = links.recv().await.unwrap();
+    let disk = SmallDisk::start("24m", "h10_a_full_disk_stops_writes_and_says_so").await;
+    let Some(SmallDisk { _dir, mut child, admin, mut storage }) = disk else { return };
     let mut index = 0;
-    while append(&mut storage, index).await == StorageReply::Done {
+    // There is no room for a reserve.
+    while append(&mut storage, index).await == StorageReply::Scarce {
         index += 1;
     }
     assert!((1..24).contains(&index), "{index}");
@@ -129,6 +149,29 @@ async fn h10_a_full_disk_stops_writes_and_says_so() {
     let (status, body) = http(admin, "GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(status, 503);
     assert!(body.contains("disk is full; free space"), "{body}");
+    stop(&mut child, Signal::TERM);
+}
+
+#[tokio::test]
+async fn h10_what_was_kept_back_takes_decisions_when_the_disk_is_nearly_full() {
+    let test = "h10_what_was_kept_back_takes_decisions_when_the_disk_is_nearly_full";
+    let Some(SmallDisk { _dir, mut child, admin: _, mut storage }) = SmallDisk::start("360m", test).await
+    else {
+        return;
+    };
+    let mut index = 0;
+    let scarce = loop {
+        match append(&mut storage, index).await {
+            StorageReply::Done => index += 1,
+            other => break other,
+        }
+    };
+    assert_eq!(scarce, StorageReply::Scarce, "after {index} MiB");
+    // A decision takes less than a KiB; this much is there for them. (The store itself may free some.)
+    for more in 1..=32 {
+        let reply = append(&mut storage, index + more).await;
+        assert!(matches!(reply, StorageReply::Done | StorageReply::Scarce), "{more}: {reply:?}");
+    }
     stop(&mut child, Signal::TERM);
 }
 

@@ -78,6 +78,8 @@ pub enum StorageReply {
     Frames(#[serde(with = "byte_strings")] Vec<Vec<u8>>),
     /// Streams and their number of frames.
     Heads(Vec<(StreamId, u64)>),
+    /// Done, of an append; and space is left for little more than decisions of operators.
+    Scarce,
 }
 
 /// Why the host could not store or read.

@@ -135,4 +135,9 @@ pub enum RefusalCode {
     /// The lease cannot be renewed any more.
     #[error("the lease has reached its end; ask for what it is for anew")]
     LeaseEnd,
+    /// The host has little space left.
+    #[error(
+        "the host's disk is nearly full; until space is freed only operators are served, to end what was handed out"
+    )]
+    Scarce,
 }

@@ -339,6 +339,7 @@ fn advice(code: RefusalCode) -> &'static str {
         RefusalCode::NotInitialised => "make one with 'vouchsafe init'",
         RefusalCode::Possession => "use the key that was pinned for this operator when the vault was made",
         RefusalCode::Sealed => "restart vouchsafe-enclave on the machine that holds the vault",
+        RefusalCode::Scarce => "free space on the disk of vouchsafe-host; it serves again by itself within a minute",
         RefusalCode::Storage => "look at the log of vouchsafe-host: is its disk full?",
         RefusalCode::WrongVault => PIN_ADVICE,
         RefusalCode::NotFound => "list what is there with 'vouchsafe kv list' or 'vouchsafe role list'",

@@ -1,7 +1,7 @@
 //! Group commit: one append in flight; when it returns, everything that came in the meantime goes in the next.
 //! A reply waits in its session until this has made its entry durable.
 
-use vouchsafe_enclave::{Core, Cut, Durable};
+use vouchsafe_enclave::{Core, Cut, Durable, Space};
 use vouchsafe_protocol::link::StorageFailure;
 
 use crate::storage::{Storage, StorageError};
@@ -40,7 +40,9 @@ pub(crate) async fn until<T>(end: impl Future<Output = T>, vault: &Vault) -> Res
 /// Commits everything that waits.
 pub(crate) async fn all(vault: &Vault) -> Result<(), CommitError> {
     while let Some(cut) = vault.with(|core, _| core.cut())?.map_err(|_| CommitError::Sealing)? {
-        vault.stored(store(vault.storage(), cut).await?);
+        let Stored { durable, space } = store(vault.storage(), cut).await?;
+        vault.stored(durable);
+        vault.with(|core, _| core.notice_space(space))?;
     }
     Ok(())
 }
@@ -49,12 +51,22 @@ pub(crate) async fn all(vault: &Vault) -> Result<(), CommitError> {
 pub(crate) async fn first(core: &mut Core, storage: &Storage) -> Result<Durable, CommitError> {
     let mut durable = Durable::default();
     while let Some(cut) = core.cut().map_err(|_| CommitError::Sealing)? {
-        durable = durable.max(store(storage, cut).await?);
+        let stored = store(storage, cut).await?;
+        durable = durable.max(stored.durable);
+        core.notice_space(stored.space);
     }
     Ok(durable)
 }
 
-async fn store(storage: &Storage, cut: Cut) -> Result<Durable, StorageError> {
+/// What an append came to.
+struct Stored {
+    durable: Durable,
+    space: Space,
+}
+
+async fn store(storage: &Storage, cut: Cut) -> Result<Stored, StorageError> {
     let reply = storage.append(cut.appends).await?;
-    cut.ticket.stored(&reply).map_err(|failure: StorageFailure| StorageError::Failed(failure))
+    let space = Space::of(&reply);
+    let durable = cut.ticket.stored(&reply);
+    Ok(Stored { durable: durable.map_err(|failure: StorageFailure| StorageError::Failed(failure))?, space })
 }

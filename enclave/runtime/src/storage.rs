@@ -193,6 +193,7 @@ fn answers(request: &StorageRequest, reply: &StorageReply) -> bool {
     match (request, reply) {
         (_, StorageReply::Failed(_))
         | (Announce(_) | Append(_) | WriteBoot(_), StorageReply::Done)
+        | (Append(_), StorageReply::Scarce)
         | (Heads, StorageReply::Heads(_))
         | (ReadBoot, StorageReply::Boot(_)) => true,
         (ReadFrames { .. }, StorageReply::Frames(frames)) => {

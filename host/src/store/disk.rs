@@ -12,10 +12,9 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use vouchsafe_protocol::link::{Append, StorageFailure, StreamId};
 
 use super::OpenError;
+use super::space::SCARCE;
 
 const BOOT_KEY: &str = "boot";
-/// Below this, in bytes, a disk counts as full: the store's write-ahead log grows in steps of 64 MiB.
-const NO_SPACE: u64 = 64 * 1024 * 1024;
 
 pub(super) struct Disk {
     path: PathBuf,
@@ -119,7 +118,7 @@ impl Disk {
     pub(super) fn failure(&self, error: &fjall::Error) -> StorageFailure {
         let full = || {
             let disk = rustix::fs::statvfs(&self.path);
-            disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < NO_SPACE)
+            disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < SCARCE)
         };
         match error {
             error if is_no_space(error) => StorageFailure::NoSpace,

@@ -7,6 +7,7 @@
 mod disk;
 mod hostile;
 mod mark;
+mod space;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,8 @@ use vouchsafe_protocol::link::{Append, StorageFailure, StreamId};
 
 use disk::Disk;
 use mark::Mark;
+use space::Reserve;
+pub use space::Space;
 
 /// Appends in one request: a group commit has one for each of two streams; this leaves room.
 pub const APPENDS: usize = 4096;
@@ -51,6 +54,7 @@ struct Heads {
     /// How often the boot record was written.
     boot_revision: u64,
     mark: Mark,
+    reserve: Reserve,
 }
 
 impl Heads {
@@ -128,7 +132,7 @@ impl Store {
         let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
         let (disk, frames, boot_revision) =
             opened.unwrap_or_else(|_| Err(OpenError::Panicked { path: dir.into() }))?;
-        let heads = Heads { frames, boot_revision, mark: Mark::open(dir)? };
+        let heads = Heads { frames, boot_revision, mark: Mark::open(dir)?, reserve: Reserve::open(dir) };
         let (acknowledged, found) = (heads.mark.acknowledged(), heads.total());
         if found < acknowledged {
             return Err(OpenError::Lost { path: dir.into(), acknowledged, found });
@@ -136,13 +140,13 @@ impl Store {
         Ok(Self { disk, heads: Mutex::new(heads), failure: OnceLock::new() })
     }
 
-    /// Makes all of these durable, or none.
+    /// Makes all of these durable, or none; tells how much space is left.
     ///
     /// # Errors
     /// [`StorageFailure::Conflict`] if an index is not the next of its stream, [`StorageFailure::TooLarge`]
     /// beyond [`APPENDS`] or for a frame that is empty or beyond [`JOURNAL_FRAME_LEN`]; otherwise the store
     /// has failed and takes no more writes.
-    pub fn append(&self, appends: Vec<Append>) -> Result<(), StorageFailure> {
+    pub fn append(&self, appends: Vec<Append>) -> Result<Space, StorageFailure> {
         let fits = |append: &Append| (1..=JOURNAL_FRAME_LEN).contains(&append.frame.len());
         if appends.len() > APPENDS || !appends.iter().all(fits) {
             return Err(StorageFailure::TooLarge);
@@ -162,7 +166,7 @@ impl Store {
         heads.frames.extend(next);
         let total = heads.total();
         heads.mark.raise(total);
-        Ok(())
+        Ok(heads.reserve.look())
     }
 
     /// Streams that have frames, and how many.

@@ -22,7 +22,7 @@ impl Tamper for Shared {
     fn ask(&self, request: &StorageRequest) -> Option<Vec<u8>> {
         let Self(store) = self;
         let done = |result: Result<(), StorageFailure>| {
-            result.map_or_else(StorageReply::Failed, |()| StorageReply::Done)
+            result.map_or_else(StorageReply::Failed, |_| StorageReply::Done)
         };
         let reply = match request {
             // The host behind the tap opens its gate by this.
