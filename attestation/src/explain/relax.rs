@@ -213,6 +213,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_conceded_ends_the_list() {
+        let concede = |rule: &mut u8, _| {
+            *rule += 1;
+            false
+        };
+        assert_eq!(all(&mut 0, |rule| Err(*rule), concede), (Vec::new(), vec![0]));
+    }
+
+    #[test]
     fn refusals_without_end_end() {
         let concede = |rule: &mut usize, _| {
             *rule += 1;

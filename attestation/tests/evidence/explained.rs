@@ -63,10 +63,11 @@ fn s7_every_bit_that_a_rule_refuses_is_told() {
         tio: BitRule::Required,
         unknown_bits: rule.platform_info.unknown_bits,
     };
+    rule.chip = ChipRule::Allow(vec![ChipId([1; 64])]);
     let policy = [16, 20, 21, 22, 23, 24, 25].map(|bit| SnpRuleError::GuestPolicy { bit });
     let platform = (0..8).map(|bit| SnpRuleError::PlatformInfo { bit });
     let told = refusals(|report| report.policy(0x3_0000).platform_info(0), rule);
-    assert_eq!(told, of_rules(policy.into_iter().chain(platform)));
+    assert_eq!(told, of_rules(policy.into_iter().chain(platform).chain([SnpRuleError::ChipNotListed])));
 }
 
 #[test]
