@@ -45,6 +45,7 @@ mod day;
 mod definitions;
 mod error;
 mod floors;
+pub mod lint;
 mod logs;
 mod reader;
 mod role;

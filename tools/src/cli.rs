@@ -15,6 +15,7 @@ use crate::commands::dev::DevArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::introduce::IntroduceArgs;
 use crate::commands::kv::KvCommand;
+use crate::commands::lease::LeaseCommand;
 use crate::commands::operator::OperatorCommand;
 use crate::commands::pin::PinCommand;
 use crate::commands::policy::PolicyCommand;
@@ -22,8 +23,8 @@ use crate::commands::role::RoleCommand;
 use crate::commands::seen::VaultEvidenceCommand;
 use crate::commands::status::StatusArgs;
 use crate::commands::{
-    attestation_result, audit, collateral, completion, dev, init, introduce, kv, operator, pin, policy, role,
-    seal, seen, status,
+    attestation_result, audit, collateral, completion, dev, init, introduce, kv, lease, operator, pin, policy,
+    role, seal, seen, status,
 };
 use crate::context::Context;
 use crate::evidence::EvidenceCommand;
@@ -44,7 +45,7 @@ Examples:
     vouchsafe kv get kv/billing/db
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 done and something expires ('collateral
-expiring') or somebody would lose access ('policy plan').";
+expiring'), somebody would lose access ('policy plan') or there are findings ('policy lint').";
 
 /// A secrets vault that is attested, and whose agents get secrets because their hardware vouches for them.
 #[derive(Debug, Parser)]
@@ -119,6 +120,12 @@ enum Command {
         vouchsafe kv get kv/billing/db"
     )]
     Kv(KvCommand),
+    /// What was handed out for a time: list, renew, end
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  vouchsafe lease list\n  vouchsafe lease revoke --prefix kv/billing"
+    )]
+    Lease(LeaseCommand),
     /// Operators' keys
     #[command(subcommand, after_help = "Examples:\n  vouchsafe operator keygen --name ann > ann.pem")]
     Operator(OperatorCommand),
@@ -238,6 +245,7 @@ async fn dispatch(cli: Cli) -> Result<Option<Output>> {
             return Ok(None);
         }
         Command::Kv(command) => kv::run(command, &context()?).await?,
+        Command::Lease(command) => lease::run(command, &context()?).await?,
         Command::Operator(command) => operator::run(command, &context()?)?,
         Command::Pin(command) => pin::run(command, &context()?)?,
         Command::Policy(command) => policy::run(command, context).await?,

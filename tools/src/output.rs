@@ -29,6 +29,7 @@ pub(crate) struct Output {
     text: Body,
     json: Map<String, Value>,
     vault: Option<VaultId>,
+    remarks: Vec<String>,
     /// What failed afterwards; told after the rest.
     pub(crate) late: anyhow::Result<()>,
     /// Exit code of what went as it should.
@@ -53,7 +54,8 @@ impl Output {
             Value::Object(object) => object,
             other => Map::from_iter([("result".to_owned(), other)]),
         };
-        Self { text: Body::Lines(text.into()), json, vault: None, late: Ok(()), exit: 0, passed: true }
+        let text = Body::Lines(text.into());
+        Self { text, json, vault: None, remarks: Vec::new(), late: Ok(()), exit: 0, passed: true }
     }
 
     /// A secret that was asked for.
@@ -69,6 +71,21 @@ impl Output {
     /// Says which vault it is about; a simulated one is called so in every output.
     pub(crate) fn about(mut self, vault: VaultId) -> Self {
         self.vault = Some(vault);
+        self
+    }
+
+    /// More lines, and the same as a field.
+    pub(crate) fn and(mut self, lines: &[String], field: &str, json: Value) -> Self {
+        if let Body::Lines(text) = &mut self.text {
+            lines.iter().for_each(|line| *text = format!("{text}\n{line}"));
+        }
+        self.json.insert(field.to_owned(), json);
+        self
+    }
+
+    /// A line for people that is no part of the result: on standard error.
+    pub(crate) fn remark(mut self, line: String) -> Self {
+        self.remarks.push(line);
         self
     }
 
@@ -129,6 +146,7 @@ impl Output {
                 if simulated {
                     warn(SIMULATED)?;
                 }
+                self.remarks.iter().try_for_each(|line| note(line))?;
                 match self.text {
                     Body::Lines(text) if text.is_empty() => {}
                     Body::Lines(text) => writeln!(out, "{}", text.trim_end_matches('\n'))?,

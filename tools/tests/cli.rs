@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Every command, as it is called.
-const COMMANDS: [&str; 39] = [
+const COMMANDS: [&str; 46] = [
     "",
     "attestation-result",
     "attestation-result verify",
@@ -45,9 +45,16 @@ const COMMANDS: [&str; 39] = [
     "kv metadata",
     "kv put",
     "kv undelete",
+    "lease",
+    "lease list",
+    "lease renew",
+    "lease revoke",
     "operator",
     "operator keygen",
     "pin show",
+    "policy explain",
+    "policy lint",
+    "policy test",
     "role apply",
     "role list",
     "seal",
@@ -109,6 +116,10 @@ fn wrong_usage_is_exit_code_2() {
         &["init", "--trust-shown-platform", "--platform-pin", "x"],
         &["init", "--trust-shown-platform", "--anchor", "nonsense"],
         &["introduce", "--role", "x"],
+        &["introduce", "--role", "x", "--platform", "tpm", "--renew", "--trust-on-first-use"],
+        &["lease", "revoke"],
+        &["lease", "revoke", "1", "--role", "x"],
+        &["lease", "renew"],
         &["introduce", "--role", "Not A Name", "--platform", "tpm"],
         &["introduce", "--role", "x", "--platform", "tpm", "--tcti", "nonsense"],
         &["--address", "nowhere", "status"],

@@ -472,3 +472,66 @@ fn help_of_every_policy_command_has_examples() {
         assert!(text(&output).contains("Examples:\n  vouchsafe policy "), "{command}");
     }
 }
+
+/// What `web` may do, after its accept rule.
+fn granted(world: &World, rules: &str) -> String {
+    world.role("granted.toml", &[&own()], rules)
+}
+
+const READS: &str =
+    "[[role.web.allow]]\npath = 'kv/web/*'\ncan = ['read']\n[[role.web.deny]]\npath = 'kv/+/root'\ncannot = ['read']";
+
+#[test]
+fn lint_ends_with_3_when_something_is_found() {
+    let world = World::new();
+    let clean = granted(&world, READS);
+    let output = world.run(&["policy", "lint", &clean]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("nothing is reached without evidence"), "{}", text(&output));
+    let found = granted(&world, &READS.replace("'kv/web/*'", "'secret/web'"));
+    let output = world.run(&["policy", "lint", &found, "--output", "json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    let json = parsed(&output);
+    assert_eq!(json["findings"][0]["code"], "no-mount");
+    assert_eq!(json["findings"][0]["place"], "allow rule 1");
+}
+
+#[test]
+fn explain_of_a_path_says_which_rule_decides() {
+    let world = World::new();
+    let file = granted(&world, READS);
+    let explain = |path: &str, more: &[&str]| {
+        let fixed = ["policy", "explain", &file, "--role", "web", "--can", "read", "--path", path];
+        world.run(&[&fixed[..], more].concat())
+    };
+    let output = explain("kv/web/db", &["--at", "2026-11-23T12:00:00Z"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).starts_with("read kv/web/db: allowed by allow rule 1 for 'web' at 2026-11-23T12:00:00Z"));
+    let output = explain("kv/web/root", &["--output", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert_eq!(parsed(&output)["by"], "deny rule 1");
+    for wrong in [&["--evidence", "x"][..], &["--platform-kind", "pdp"], &["--at", "noon"]] {
+        assert_eq!(explain("kv/web/db", wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    assert_eq!(explain("kv//db", &[]).status.code(), Some(2));
+}
+
+#[test]
+fn test_compares_expectations_of_paths_with_and_without_evidence() {
+    let world = World::new();
+    let file = granted(&world, READS);
+    let fixed = ["policy", "test", &file, "--role", "web"];
+    let on_paths = |more: &[&str]| world.run(&[&fixed[..], more].concat());
+    let output = on_paths(&["--allows", "read=kv/web/db", "--denies", "read=kv/web/root", "--denies", "write=kv/web/db"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let output = on_paths(&["--allows", "read=kv/web/root", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert_eq!(parsed(&output)["paths"][0]["allowed"], false);
+    assert_eq!(on_paths(&[]).status.code(), Some(2), "nothing to test");
+    let output = world.on_bundle("test", &file, &["--allows", "read=kv/web/root"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let said = text(&output);
+    assert!(said.contains("accepted as 'web'") && said.contains("NOT AS EXPECTED: read kv/web/root"), "{said}");
+    let output = world.on_bundle("test", &file, &["--denies", "read=kv/web/root"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}

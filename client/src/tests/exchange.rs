@@ -126,6 +126,20 @@ async fn b1_b3_an_agent_is_introduced_by_evidence_for_its_own_fresh_key() {
 }
 
 #[tokio::test]
+async fn v7_an_identity_is_renewed_with_its_own_key_and_new_evidence() {
+    let (vault, pin) = shared();
+    let serving = Arc::clone(&vault);
+    let endpoint = serve_introductions(move |request| Some(answer(&serving, request))).await;
+    let (machine, asked) = machine();
+    let first = introduce(&endpoint, Expect::Pinned(&pin), &role(), &machine).await.unwrap();
+    let endpoint = serve_introductions(move |request| Some(answer(&vault, request))).await;
+    let again = renew_identity(&endpoint, &first.pin, &role(), &machine, &first.identity).await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), 2, "new evidence, bound to this very introduction");
+    assert_eq!(again.identity.key().spki(), first.identity.key().spki());
+    assert_ne!(again.identity.certificate(), first.identity.certificate());
+}
+
+#[tokio::test]
 async fn an_operator_is_introduced_by_its_key() {
     let (vault, pin) = shared();
     let endpoint = serve_introductions(move |request| Some(answer(&vault, request))).await;

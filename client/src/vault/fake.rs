@@ -204,6 +204,11 @@ impl FakeVault {
 
     /// Appends an entry to the journal and returns its receipt.
     pub(crate) fn append(&mut self, actor: Actor, action: Action) -> Receipt {
+        self.append_leased(actor, action, None)
+    }
+
+    /// The same, with the lease that it is about.
+    pub(crate) fn append_leased(&mut self, actor: Actor, action: Action, lease: Option<u64>) -> Receipt {
         let entry = AuditEntry {
             blind: [0; 16],
             at_secs: now_secs(),
@@ -212,7 +217,7 @@ impl FakeVault {
             action,
             decision: Decision::Allowed,
             rule: PolicyRule::None,
-            lease: None,
+            lease,
         };
         let entry = codec::encode(&entry).unwrap();
         let (stream, leaf_index, state_digest) = (StreamId::Journal, self.tree.size(), [8; 32]);

@@ -107,6 +107,23 @@ impl Pattern {
         lengths && names
     }
 
+    /// Whether every path that `other` matches is matched by this one, too, whoever asks.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let (own, given) = (self.segments.len(), other.segments.len());
+        let lengths = match (self.below, other.below) {
+            (true, true) => own <= given,
+            (true, false) => own < given,
+            (false, true) => false,
+            (false, false) => own == given,
+        };
+        let leads = self.segments.iter().zip(&other.segments).all(|(own, given)| match own {
+            Segment::Any => true,
+            Segment::Attribute(_) | Segment::Name(_) => own == given,
+        });
+        lengths && leads
+    }
+
     /// The first segment, if it is a name: where the engine is mounted.
     #[must_use]
     pub fn mount(&self) -> Option<&str> {
@@ -204,7 +221,8 @@ mod tests {
         for path in ["kv/apps", "kv/app/x", "kv/ap", "kv/App"] {
             assert_eq!(matches("kv/app", path, &NoAttributes), Ok(false), "{path}");
         }
-        for text in ["*", "/*", "kv/*/x", "kv/a*", "kv/**", "kv/*/*", "kv/a+", "kv/{}", "kv/{Role}", "kv/{role}x"]
+        for text in
+            ["*", "/*", "kv/*/x", "kv/a*", "kv/**", "kv/*/*", "kv/a+", "kv/{}", "kv/{Role}", "kv/{role}x"]
         {
             assert!(text.parse::<Pattern>().is_err(), "{text}");
         }
@@ -212,9 +230,13 @@ mod tests {
 
     #[test]
     fn v12_a_plus_is_exactly_one_segment() {
-        for (path, expected) in
-            [("kv/a/db", true), ("kv/db", false), ("kv/a/b/db", false), ("kv/a/dbx", false), ("kv/a/b", false)]
-        {
+        for (path, expected) in [
+            ("kv/a/db", true),
+            ("kv/db", false),
+            ("kv/a/b/db", false),
+            ("kv/a/dbx", false),
+            ("kv/a/b", false),
+        ] {
             assert_eq!(matches("kv/+/db", path, &NoAttributes), Ok(expected), "{path}");
         }
         assert_eq!(matches("kv/+/*", "kv/a", &NoAttributes), Ok(false));
@@ -232,10 +254,7 @@ mod tests {
                 "{value:?}"
             );
         }
-        assert_eq!(
-            matches("kv/{platform}", "kv/web", &Of("web")),
-            Err(AttributeError(Attribute::Platform))
-        );
+        assert_eq!(matches("kv/{platform}", "kv/web", &Of("web")), Err(AttributeError(Attribute::Platform)));
     }
 
     #[test]
@@ -268,6 +287,41 @@ mod tests {
             [("kv/a", "kv/b"), ("kv/a/*", "kv/a"), ("kv/+", "kv/a/b"), ("kv/a/*", "kv/b/*"), ("kv/*", "kv")]
         {
             assert!(!meet(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_what_it_matches_for_everybody() {
+        let covers = |one: &str, other: &str| {
+            let (one, other): (Pattern, Pattern) = (one.parse().unwrap(), other.parse().unwrap());
+            assert!(!one.covers(&other) || one.meets(&other), "{one} {other}");
+            one.covers(&other)
+        };
+        for (one, other) in [
+            ("kv/*", "kv/*"),
+            ("kv/*", "kv/a"),
+            ("kv/*", "kv/a/*"),
+            ("kv/*", "kv/{role}/b"),
+            ("kv/+", "kv/{role}"),
+            ("kv/+/*", "kv/a/*"),
+            ("+/*", "kv/a"),
+            ("kv/{role}", "kv/{role}"),
+            ("kv/a", "kv/a"),
+        ] {
+            assert!(covers(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("kv/a/*", "kv/a"),
+            ("kv/a/*", "kv/*"),
+            ("kv/a/b", "kv/a/*"),
+            ("kv/+", "kv/a/b"),
+            ("kv/+", "kv/*"),
+            ("kv/{role}", "kv/web"),
+            ("kv/{role}", "kv/{platform}"),
+            ("kv/a", "kv/+"),
+            ("kv/a", "kv/b"),
+        ] {
+            assert!(!covers(one, other), "{one} {other}");
         }
     }
 

@@ -1,11 +1,11 @@
 //! `vouchsafe introduce`: attests this machine and keeps the identity.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use vouchsafe_client::{Expect, Introduced, Machine, Pin, introduce};
+use vouchsafe_client::{Expect, Identity, Introduced, Machine, Pin, introduce, renew_identity};
 use vouchsafe_platform::PlatformError;
 use vouchsafe_platform::sim::{Creation, SimConfig, SimPlatform};
 use vouchsafe_platform::snp::{SnpConfig, SnpPlatform};
@@ -34,6 +34,9 @@ Examples:
   Without a pin; compare it afterwards with an operator's ('vouchsafe pin show'):
     vouchsafe introduce --role billing --platform tpm --trust-on-first-use --anchor maker=ek-roots.pem,hardware
 
+  Again before the evidence is too old, with the same key, so that sessions and leases go on:
+    vouchsafe introduce --role billing --platform tpm --renew
+
   On a software TPM:
     vouchsafe introduce --role demo --platform tpm --tcti swtpm:host=127.0.0.1,port=2321
 
@@ -52,6 +55,9 @@ pub(crate) struct IntroduceArgs {
     /// Where to keep the identity, a directory of mode 0700 [default: DIR/agents/ROLE]
     #[arg(long, value_name = "DIR")]
     identity_dir: Option<PathBuf>,
+    /// With the key of the identity that is kept: open sessions go on, and leases that are renewed
+    #[arg(long, conflicts_with = "trust_on_first_use")]
+    renew: bool,
     /// Take the vault that answers, and pin it; its evidence is verified against the anchors given
     #[arg(long)]
     trust_on_first_use: bool,
@@ -189,9 +195,17 @@ pub(crate) async fn run(args: IntroduceArgs, context: &Context) -> Result<Output
         true => Trust::FirstUse(args.anchors.load()?),
         false => Trust::Pinned(Box::new(context.home.pin()?)),
     };
+    let kept = args.renew.then(|| kept(&identity_dir)).transpose()?;
     let machine = args.machine.open(args.platform, context)?;
     let endpoint = context.endpoint();
-    let introducing = introduce(&endpoint, trust.expect(), &args.role, &machine);
+    let introducing = async {
+        match (&kept, &trust) {
+            (Some(identity), Trust::Pinned(pin)) => {
+                renew_identity(&endpoint, pin, &args.role, &machine, identity).await
+            }
+            (_, trust) => introduce(&endpoint, trust.expect(), &args.role, &machine).await,
+        }
+    };
     let introduced =
         during("attesting this machine", introducing).await.context("no identity was granted")?;
     context.home.save_pin(&introduced.pin)?;
@@ -225,6 +239,15 @@ pub(crate) async fn run(args: IntroduceArgs, context: &Context) -> Result<Output
         "appraisal": appraisal,
         "receipt": { "leaf_index": receipt.leaf_index },
         "trusted_on_first_use": first_use,
+        "renewed": kept.is_some(),
     });
     Ok(Output::new(text, json).about(pin.vault_id))
+}
+
+/// The identity whose key is used again.
+fn kept(dir: &Path) -> Result<Identity> {
+    Identity::load(dir).with_context(|| {
+        Problem::new("no-identity", format!("there is no identity in {} to renew", dir.display()))
+            .hint("introduce without --renew")
+    })
 }

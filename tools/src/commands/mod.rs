@@ -9,6 +9,7 @@ pub(crate) mod dev;
 pub(crate) mod init;
 pub(crate) mod introduce;
 pub(crate) mod kv;
+pub(crate) mod lease;
 pub(crate) mod operator;
 pub(crate) mod pin;
 pub(crate) mod policy;

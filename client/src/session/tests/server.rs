@@ -14,6 +14,7 @@ use vouchsafe_crypto::tls;
 use vouchsafe_crypto::transcript::{chain_head_preimage, chain_link};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::frame::enclose;
+use vouchsafe_protocol::lease::Lease;
 use vouchsafe_protocol::limits::{PIPELINE_DEPTH, SESSION_FRAME_LEN, UNSIGNED_REQUESTS};
 use vouchsafe_protocol::link::ALPN_SESSION;
 use vouchsafe_protocol::log::Receipt;
@@ -43,7 +44,16 @@ impl Asked {
     }
 
     pub(super) fn respond(&self, outcome: Outcome, receipt: Option<Receipt>) -> Vec<u8> {
-        vault_frame(self.number, &self.link, &codec::encode(&Response { outcome, receipt }).unwrap())
+        self.respond_leased(outcome, receipt, None)
+    }
+
+    pub(super) fn respond_leased(
+        &self,
+        outcome: Outcome,
+        receipt: Option<Receipt>,
+        lease: Option<Lease>,
+    ) -> Vec<u8> {
+        vault_frame(self.number, &self.link, &codec::encode(&Response { outcome, receipt, lease }).unwrap())
     }
 }
 
@@ -155,7 +165,8 @@ async fn serve(
                 assert!(number - replied <= PIPELINE_DEPTH as u64, "no more than that is in flight");
                 let request = codec::decode(body, SESSION_FRAME_LEN).unwrap();
                 for frame in answer(Asked { number, link, receipt, request }) {
-                    replied += 1;
+                    // A notice answers nothing.
+                    replied += u64::from(!frame.starts_with(&[0; 40]));
                     // Sent as it is, right or wrong; empty means: hang up.
                     if frame.is_empty() {
                         return;

@@ -14,6 +14,7 @@ use super::receipt::{ReceiptFile, keep};
 use super::settings;
 use super::who::Who;
 use super::write::PathArgs;
+use crate::commands::lease::{lease_json, lease_text};
 use crate::context::Context;
 use crate::failure::{Problem, is_not_found};
 use crate::output::{Output, encoded};
@@ -88,7 +89,14 @@ pub(super) async fn get(args: GetArgs, context: &Context) -> Result<Output> {
     if let (Some(until), Some(object)) = (secret.until_secs, json.as_object_mut()) {
         object.insert("until_secs".to_owned(), until.into());
     }
-    shown(secret.value, field.as_ref(), json).map(|output| output.after(end))
+    if let (Some(lease), Some(object)) = (secret.lease, json.as_object_mut()) {
+        object.insert("lease".to_owned(), lease_json(lease));
+    }
+    let output = shown(secret.value, field.as_ref(), json)?.after(end);
+    Ok(match secret.lease {
+        Some(lease) => output.remark(lease_text(lease)),
+        None => output,
+    })
 }
 
 /// A value, its fields, or one of them.

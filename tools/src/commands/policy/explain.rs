@@ -1,6 +1,7 @@
 //! `vouchsafe policy test` and `explain`.
 
 use std::error::Error as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -15,7 +16,8 @@ use vouchsafe_protocol::id::{AnchorClass, RoleName};
 use vouchsafe_protocol::policy::{Accept, Role};
 
 use super::compared::{Compared, Shown};
-use super::{EvidenceArgs, stored};
+use super::paths::{Asker, Target};
+use super::{EvidenceArgs, ExplainArgs, TestArgs, stored};
 use crate::context::{Context, now_secs, rfc3339};
 use crate::failure::{Failure, Problem, kebab};
 use crate::output::Output;
@@ -27,15 +29,49 @@ pub(super) enum Detail {
     Verdict,
 }
 
-/// Runs it.
-pub(super) fn run(
+/// Runs `explain`: on evidence, or on a path.
+pub(super) fn explained(args: &ExplainArgs, context: impl Fn() -> Result<Context>) -> Result<Output> {
+    let ExplainArgs { evidence, path, can, asker } = args;
+    let roles = compiled(evidence)?;
+    let role = role_named(&roles, &evidence.role)?;
+    match (&evidence.evidence, path, can) {
+        (Some(dir), _, _) => on_evidence(evidence, role, dir, Detail::EachRule, context),
+        (None, Some(path), Some(can)) => {
+            let target = Target::new(*can, path).map_err(|error| Problem::usage(format!("'{path}': {error}")))?;
+            Ok(Asker::new(role, asker, evidence.at)?.explain(&target))
+        }
+        (None, _, _) => Err(Problem::usage("name --evidence, or --path and --can").into()),
+    }
+}
+
+/// Runs `test`: on evidence, on expectations, or on both.
+pub(super) fn tested(args: &TestArgs, context: impl Fn() -> Result<Context>) -> Result<Output> {
+    let TestArgs { evidence, allows, denies, asker } = args;
+    let roles = compiled(evidence)?;
+    let role = role_named(&roles, &evidence.role)?;
+    let output = match &evidence.evidence {
+        Some(dir) => on_evidence(evidence, role, dir, Detail::Verdict, context)?,
+        None => Output::new(format!("'{}' on paths", role.name), json!({ "role": role.name.as_str() })),
+    };
+    if allows.is_empty() && denies.is_empty() {
+        return Ok(output);
+    }
+    let (lines, listed, all) = Asker::new(role, asker, evidence.at)?.expect(allows, denies);
+    Ok(output.and(&lines, "paths", listed.into()).failed_if(!all))
+}
+
+fn compiled(args: &EvidenceArgs) -> Result<Vec<Role>> {
+    policy::compile_files(&args.files).map_err(|error| wrong_usage(error.into()))
+}
+
+fn on_evidence(
     args: &EvidenceArgs,
+    role: &Role,
+    evidence: &Path,
     detail: Detail,
     context: impl Fn() -> Result<Context>,
 ) -> Result<Output> {
-    let EvidenceArgs { files, role, evidence, case, at, anchors } = args;
-    let roles = policy::compile_files(files).map_err(|error| wrong_usage(error.into()))?;
-    let role = role_named(&roles, role)?;
+    let EvidenceArgs { files: _, role: _, evidence: _, case, at, anchors } = args;
     let stored = stored::read(evidence, case.as_deref()).map_err(wrong_usage)?;
     // What is not said on the command line is what the pinned vault believes, and else AMD's own roots.
     let anchors = if anchors.is_empty() { pinned(context)? } else { anchors.load().map_err(wrong_usage)? };
