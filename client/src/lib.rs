@@ -78,8 +78,9 @@ pub use self::machine::{Machine, MachineError};
 pub use self::offer::OfferError;
 pub use self::pin::{Pin, PinError, Remembered};
 pub use self::session::{
-    Audit, CheckpointState, Collateral, CollateralPage, ConnectError, Kv, KvPage, KvPatch, KvSecret, KvWatch,
-    KvWrite, LeasePage, Leases, Mode, Plain, Proven, Receipted, RequestError, Roles, Seen, Session, SessionEnd,
+    Audit, CheckpointState, Collateral, CollateralPage, ConnectError, Derive, DerivedKey, Kv, KvPage, KvPatch,
+    KvSecret, KvWatch, KvWrite, LeasePage, Leases, Mode, Plain, Proven, Receipted, RequestError, Roles,
+    SealedText, SealedTextError, Seen, Session, SessionEnd, Transit,
 };
 pub use self::transport::TransportError;
 pub use self::vault::VaultError;

@@ -21,6 +21,7 @@ use crate::transport;
 
 mod chain;
 mod checkpoint;
+mod derive;
 mod driver;
 mod error;
 mod evidence;
@@ -28,19 +29,23 @@ mod inner;
 mod kv;
 mod lease;
 mod mode;
+mod names;
 mod operator;
 mod request;
+mod transit;
 #[cfg(test)]
 mod tests;
 mod watch;
 
 pub use checkpoint::CheckpointState;
+pub use derive::{Derive, DerivedKey};
 pub use error::{ConnectError, RequestError, SessionEnd};
 pub use evidence::{Collateral, CollateralPage, Seen};
 pub use kv::{Kv, KvPage, KvPatch, KvSecret, KvWrite};
 pub use lease::{LeasePage, Leases};
 pub use mode::{Mode, Plain, Proven, Receipted};
 pub use operator::{Audit, Roles};
+pub use transit::{SealedText, SealedTextError, Transit};
 pub use watch::KvWatch;
 
 use chain::Chain;

@@ -11,6 +11,7 @@ use vouchsafe_protocol::id::VaultId;
 use crate::commands::attestation_result::AttestationResultArgs;
 use crate::commands::audit::AuditCommand;
 use crate::commands::collateral::CollateralCommand;
+use crate::commands::derive::DeriveCommand;
 use crate::commands::dev::DevArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::introduce::IntroduceArgs;
@@ -22,9 +23,10 @@ use crate::commands::policy::PolicyCommand;
 use crate::commands::role::RoleCommand;
 use crate::commands::seen::VaultEvidenceCommand;
 use crate::commands::status::StatusArgs;
+use crate::commands::transit::TransitCommand;
 use crate::commands::{
-    attestation_result, audit, collateral, completion, dev, init, introduce, kv, lease, operator, pin, policy,
-    role, seal, seen, status,
+    attestation_result, audit, collateral, completion, derive, dev, init, introduce, kv, lease, operator, pin,
+    policy, role, seal, seen, status, transit,
 };
 use crate::context::Context;
 use crate::evidence::EvidenceCommand;
@@ -100,6 +102,13 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Keys that the vault derives for a role and a label: for disks and applications
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  vouchsafe derive key derive/db/disk | cryptsetup open --key-file - /dev/vdb data\n  \
+        vouchsafe derive rotate derive/db/disk"
+    )]
+    Derive(DeriveCommand),
     /// Run a whole vault on the simulated platform, to try things out
     Dev(DevArgs),
     /// Look at evidence, and check it with the vault's own verifier
@@ -153,6 +162,13 @@ enum Command {
     Seal,
     /// What the vault is and does
     Status(StatusArgs),
+    /// Encrypt, decrypt, sign and verify with keys that never leave the vault
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  vouchsafe transit create transit/billing/card --kind aes256-gcm\n  \
+        vouchsafe transit encrypt transit/billing/card @card.txt"
+    )]
+    Transit(TransitCommand),
 }
 
 /// Runs the command line and returns its exit code: 0 done, 1 refused or failed, 2 wrong usage, 3 something expires.
@@ -229,6 +245,7 @@ async fn dispatch(cli: Cli) -> Result<Option<Output>> {
             written(completion::print(shell))?;
             return Ok(None);
         }
+        Command::Derive(command) => derive::run(command, &context()?).await?,
         Command::Dev(args) => {
             dev::run(args, dir, format).await?;
             return Ok(None);
@@ -252,6 +269,7 @@ async fn dispatch(cli: Cli) -> Result<Option<Output>> {
         Command::Role(command) => role::run(command, &context()?).await?,
         Command::Seal => seal::run(&context()?).await?,
         Command::Status(args) => status::run(args, &context()?).await?,
+        Command::Transit(command) => transit::run(command, &context()?).await?,
     }))
 }
 

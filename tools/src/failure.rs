@@ -10,6 +10,7 @@ use vouchsafe_client::{
     VaultError,
 };
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
+use vouchsafe_protocol::transit::ItemRefusal;
 
 /// Refused or failed.
 const FAILED: u8 = 1;
@@ -128,6 +129,9 @@ fn known(cause: &Cause) -> Option<Failure> {
     }
     if let Some(refusal) = cause.downcast_ref::<Refusal>() {
         return Some(told(&format!("refused.{}", code_of(refusal.code)), advice(refusal.code)));
+    }
+    if let Some(refusal) = cause.downcast_ref::<ItemRefusal>() {
+        return Some(told(&format!("refused.{}", kebab(&format!("{refusal:?}"))), item_advice(*refusal)));
     }
     if let Some(vault) = cause.downcast_ref::<VaultError>() {
         return Some(told(vault_code(vault), vault_advice(vault)));
@@ -293,6 +297,18 @@ pub(crate) fn kebab(name: &str) -> String {
         text.push(character.to_ascii_lowercase());
         text
     })
+}
+
+/// What to do about a refused item of a batch.
+fn item_advice(refusal: ItemRefusal) -> &'static str {
+    match refusal {
+        ItemRefusal::Ciphertext => {
+            "give the key, --context and --aad that it was encrypted with; 'vouchsafe transit show' says which versions \
+             still decrypt"
+        }
+        ItemRefusal::Context => "'vouchsafe transit show' says whether the key is derived; if so, give --context",
+        ItemRefusal::TooLarge => "hash what is long, and give the hash",
+    }
 }
 
 /// What to do about a refusal.

@@ -8,6 +8,7 @@ use vouchsafe_protocol::codec::CodecError;
 use vouchsafe_protocol::id::VaultId;
 use vouchsafe_protocol::path::PathError;
 use vouchsafe_protocol::refusal::Refusal;
+use vouchsafe_protocol::transit::ItemRefusal;
 
 use crate::certificate::CertificateError;
 use crate::transport::TransportError;
@@ -124,6 +125,9 @@ pub enum RequestError {
     /// The request cannot be encoded.
     #[error("the request cannot be encoded")]
     Encode(#[source] CodecError),
+    /// The vault refused one item of a batch.
+    #[error("the vault refused")]
+    Item(#[source] ItemRefusal),
     /// The path is not canonical.
     #[error("the path '{path}' is refused")]
     Path {

@@ -1,9 +1,11 @@
 //! Whether replies come with receipts: the same calls, two result types.
 
 use vouchsafe_log::verify_receipt;
+use vouchsafe_protocol::derive::DeriveOperation;
 use vouchsafe_protocol::lease::{Lease, Selector};
 use vouchsafe_protocol::log::{Action, AuditEntry, Decision, KvOperation, Receipt};
 use vouchsafe_protocol::path::Path;
+use vouchsafe_protocol::transit::TransitOperation;
 
 use super::Shared;
 use super::error::RequestError;
@@ -69,6 +71,10 @@ pub(super) enum Subject<'a> {
     Revocation(&'a Selector),
     /// An operator's request, which the log may split or name in its own way.
     Operator,
+    /// A request about a label.
+    Derive(DeriveOperation, &'a Path),
+    /// A request about a key; the path is empty for random bytes.
+    Transit(TransitOperation, &'a str),
 }
 
 impl Mode for Plain {
@@ -105,14 +111,23 @@ fn is_about(action: &Action, subject: Subject<'_>) -> bool {
         (Action::AttestationResult { nonce }, Subject::AttestationResult(asked)) => nonce == asked,
         (Action::LeaseList, Subject::Leases) | (Action::LeaseRenew { .. }, Subject::Renewal(_)) => true,
         (Action::LeaseRevoke(selector), Subject::Revocation(asked)) => selector == asked,
-        (Action::Kv { .. }, Subject::Operator)
+        (Action::Derive { operation, label, version: _ }, Subject::Derive(asked, at)) => {
+            *operation == asked && label == at.as_str()
+        }
+        (
+            Action::Transit { operation, path, versions: _, items: _, failed: _ },
+            Subject::Transit(asked, at),
+        ) => *operation == asked && path == at,
+        (Action::Derive { .. } | Action::Kv { .. } | Action::Transit { .. }, Subject::Operator)
         | (
             _,
             Subject::AttestationResult(_)
+            | Subject::Derive(..)
             | Subject::Kv(..)
             | Subject::Leases
             | Subject::Renewal(_)
-            | Subject::Revocation(_),
+            | Subject::Revocation(_)
+            | Subject::Transit(..),
         ) => false,
         (_, Subject::Operator) => true,
     }

@@ -17,6 +17,7 @@ mod watch;
 mod who;
 mod write;
 
+pub(crate) use args::{duration, time};
 pub(crate) use watch::watch;
 pub(crate) use who::Who;
 

@@ -30,7 +30,7 @@ pub(super) fn scope(text: &str) -> Result<KvScope, String> {
 }
 
 /// Seconds of `90s`, `15m`, `12h`, `30d` or `2w`.
-pub(super) fn duration(text: &str) -> Result<u64, &'static str> {
+pub(crate) fn duration(text: &str) -> Result<u64, &'static str> {
     let wrong = "a time is a number and 's', 'm', 'h', 'd' or 'w', as in 30d";
     let (at, unit) = text.char_indices().next_back().ok_or(wrong)?;
     let secs = match unit {
@@ -47,7 +47,7 @@ pub(super) fn duration(text: &str) -> Result<u64, &'static str> {
 }
 
 /// A time as [`duration`] takes it.
-pub(super) fn time(secs: u64) -> String {
+pub(crate) fn time(secs: u64) -> String {
     let units = [(7 * 86_400, 'w'), (86_400, 'd'), (3600, 'h'), (60, 'm')];
     let whole = units.into_iter().find(|(unit, _)| secs > 0 && secs.is_multiple_of(*unit));
     whole.map_or_else(|| format!("{secs}s"), |(unit, letter)| format!("{}{letter}", secs / unit))
