@@ -126,12 +126,7 @@ impl Bound<'_> {
 
 /// Seals: format, version and salt in the clear, then ciphertext and tag.
 #[must_use]
-pub fn seal(
-    bound: &Bound<'_>,
-    material: &SecretBytes,
-    salt: &[u8; SALT_LEN],
-    plaintext: &[u8],
-) -> Vec<u8> {
+pub fn seal(bound: &Bound<'_>, material: &SecretBytes, salt: &[u8; SALT_LEN], plaintext: &[u8]) -> Vec<u8> {
     // In one piece: a vector that grew would leave parts of the plaintext behind.
     let mut out = Vec::with_capacity(HEADER_LEN + plaintext.len() + TAG_LEN);
     out.push(FORMAT);

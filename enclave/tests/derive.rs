@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests and their helpers")]
 
-mod support;
 #[path = "support/keys.rs"]
 mod keys;
+mod support;
 
 use keys::{Rig, path};
 use support::*;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::derive::*;
 use vouchsafe_protocol::limits::DERIVED_KEY_LEN;
-use vouchsafe_protocol::policy::{Accept, Capability, ChipRule, LaunchDigest, Product, RevocationRule, SnpAccept};
+use vouchsafe_protocol::policy::{
+    Accept, Capability, ChipRule, LaunchDigest, Product, RevocationRule, SnpAccept,
+};
 use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_protocol::session::{Reply, Request};
 
@@ -132,8 +134,10 @@ fn versions_are_derived_from_the_minimum_to_the_current_one() {
 fn v3_every_refusal_leaves_the_state_as_it_was() {
     let mut rig = Rig::with(GRANT);
     let label = "derive/web/disk";
-    for (len, code) in [(DERIVED_KEY_LEN.start() - 1, RefusalCode::TooLarge), (DERIVED_KEY_LEN.end() + 1, RefusalCode::TooLarge)]
-    {
+    for (len, code) in [
+        (DERIVED_KEY_LEN.start() - 1, RefusalCode::TooLarge),
+        (DERIVED_KEY_LEN.end() + 1, RefusalCode::TooLarge),
+    ] {
         rig.refuses(true, &key(label, None, len), code);
     }
     // A refused first request does not even make the seed.
@@ -172,7 +176,9 @@ fn touched_labels_are_listed() {
     }
     let list = Request::Derive(DeriveRequest::List { prefix: path("derive/web"), after: None });
     for agent in [true, false] {
-        let Ok(Reply::Derive(DeriveReply::Names { names, more: false })) = rig.ask(agent, &list) else { panic!() };
+        let Ok(Reply::Derive(DeriveReply::Names { names, more: false })) = rig.ask(agent, &list) else {
+            panic!()
+        };
         assert_eq!(names, ["a", "a/", "b"]);
     }
     assert!(codec::encode(&list).is_ok());

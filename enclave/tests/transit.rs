@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests and their helpers")]
 
-mod support;
 #[path = "support/keys.rs"]
 mod keys;
+mod support;
 
 use keys::*;
 use support::*;
@@ -201,7 +201,11 @@ fn minimum_versions_are_in_force_and_trimming_is_for_good() {
     let min_decrypt = |version| KeyConfig { min_decrypt_version: Some(version), ..KeyConfig::default() };
     rig.operator(configure(key, min_decrypt(3))).unwrap();
     assert_eq!(rig.decrypt(key, &first, b"", b""), Err(ItemRefusal::Ciphertext));
-    assert_eq!(rig.encrypt_under(key, Some(2), b"one").err(), Some(RefusalCode::KeyUse), "nobody could decrypt");
+    assert_eq!(
+        rig.encrypt_under(key, Some(2), b"one").err(),
+        Some(RefusalCode::KeyUse),
+        "nobody could decrypt"
+    );
     rig.operator(configure(key, min_decrypt(1))).unwrap();
     assert!(rig.decrypt(key, &first, b"", b"").is_ok(), "until trimmed it can be taken back");
 
@@ -414,7 +418,10 @@ fn v3_a_refused_request_leaves_the_state_as_it_was() {
         (trim("transit/web/aes", 0), settings),
         (trim("transit/web/aes", 1), settings),
         (trim("transit/web/aes", 2), settings),
-        (TransitRequest::List { prefix: path("transit/web"), after: Some("a/b".to_owned()) }, RefusalCode::Path),
+        (
+            TransitRequest::List { prefix: path("transit/web"), after: Some("a/b".to_owned()) },
+            RefusalCode::Path,
+        ),
         (TransitRequest::Rotate { key: path("kv/web/x") }, RefusalCode::Path),
         (TransitRequest::Rotate { key: path("transit") }, RefusalCode::Path),
         (TransitRequest::Rotate { key: path("transitx/y") }, RefusalCode::Path),
@@ -499,13 +506,13 @@ fn v6_a_batch_is_refused_while_it_is_read_and_has_a_limit() {
             items: items(count),
         })
     };
-    let decodes = |count| {
-        codec::decode::<Request>(&codec::encode(&request(count)).unwrap(), SESSION_FRAME_LEN).is_ok()
-    };
+    let decodes =
+        |count| codec::decode::<Request>(&codec::encode(&request(count)).unwrap(), SESSION_FRAME_LEN).is_ok();
     assert!(decodes(TRANSIT_ITEMS) && !decodes(TRANSIT_ITEMS + 1));
     let mut rig = Rig::new();
     rig.create("transit/web/a", options(KeyKind::Aes256Gcm, Derivation::None));
-    let full = TransitRequest::Encrypt { key: path("transit/web/a"), version: None, items: items(TRANSIT_ITEMS) };
+    let full =
+        TransitRequest::Encrypt { key: path("transit/web/a"), version: None, items: items(TRANSIT_ITEMS) };
     assert!(rig.agent(full).is_ok());
 }
 
@@ -764,7 +771,9 @@ fn make_golden_lines() {
                 rig.import(key, Some(may), RSA_PKCS8).unwrap();
             }
             let export = TransitRequest::Export { key: path(key), version: None };
-            let Ok(Reply::Transit(TransitReply::Exported { material, .. })) = rig.agent(export) else { panic!() };
+            let Ok(Reply::Transit(TransitReply::Exported { material, .. })) = rig.agent(export) else {
+                panic!()
+            };
             let context: &[u8] = if derivation == Derivation::None { b"" } else { b"tenant" };
             let (aad, made): (&[u8], _) = if kind.encrypts() {
                 (b"aad", rig.encrypt(key, b"message", context, b"aad").into_bytes())

@@ -20,7 +20,8 @@ mod tests {
 
     #[test]
     fn h7_a_page_that_does_not_go_on_is_refused() {
-        let page = |names: &[&str], more| KvPage { names: names.iter().map(|&name| name.into()).collect(), more };
+        let page =
+            |names: &[&str], more| KvPage { names: names.iter().map(|&name| name.into()).collect(), more };
         let mut all = Vec::new();
         assert!(matches!(next(&mut all, page(&["a", "b"], true)), Ok(true)));
         for wrong in [page(&["b"], false), page(&["a"], false), page(&["d", "c"], false), page(&[], true)] {

@@ -148,7 +148,9 @@ impl<M: Mode> Transit<'_, M> {
     /// [`RequestError`].
     pub async fn random(&self, len: u32) -> Result<M::Out<SecretValue>, RequestError> {
         self.call(TransitRequest::Random { len }, TransitOperation::Random, None, |reply| match reply {
-            TransitReply::Random(bytes) if bytes.expose_secret().len() as u64 == u64::from(len) => Some(bytes),
+            TransitReply::Random(bytes) if bytes.expose_secret().len() as u64 == u64::from(len) => {
+                Some(bytes)
+            }
             _ => None,
         })
         .await

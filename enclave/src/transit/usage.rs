@@ -113,12 +113,7 @@ impl Key {
         })
     }
 
-    pub fn sign(
-        &self,
-        path: &Path,
-        version: Option<u32>,
-        items: Vec<SignItem>,
-    ) -> Result<Plan, RefusalCode> {
+    pub fn sign(&self, path: &Path, version: Option<u32>, items: Vec<SignItem>) -> Result<Plan, RefusalCode> {
         let (signer, version) = (self.signer()?, self.writer(version)?);
         batch(items, TransitReply::Signed, |SignItem { message, context }, used| {
             used.insert(version.number);
@@ -127,7 +122,9 @@ impl Key {
                 return Ok(Err(refusal));
             }
             let bytes = match signer {
-                Signer::Mac => self.with_mac(path, version, &context, |key| crypto::mac(key, message)).to_vec(),
+                Signer::Mac => {
+                    self.with_mac(path, version, &context, |key| crypto::mac(key, message)).to_vec()
+                }
                 Signer::Key(algorithm) => {
                     version.signing(algorithm)?.sign(message).map_err(|_| RefusalCode::Busy)?
                 }
@@ -207,9 +204,7 @@ impl Key {
         let bound = Bound { cipher, place, aad: &binding.aad };
         let salt = match self.options.derivation {
             Derivation::Convergent => bound.convergent_salt(&version.material, plaintext),
-            Derivation::Derived | Derivation::None => {
-                ports::array(ports).map_err(|_| RefusalCode::Busy)?
-            }
+            Derivation::Derived | Derivation::None => ports::array(ports).map_err(|_| RefusalCode::Busy)?,
         };
         Ok(Ok(Ciphertext::new(crypto::seal(&bound, &version.material, &salt, plaintext))))
     }
@@ -225,8 +220,7 @@ impl Key {
         let (number, _) = ciphertext.header().map_err(|_| opaque)?;
         let version = self.reader(number).ok_or(opaque)?;
         self.check_binding(binding).map_err(|_| opaque)?;
-        let bound =
-            Bound { cipher, place: self.place(path, number, &binding.context), aad: &binding.aad };
+        let bound = Bound { cipher, place: self.place(path, number, &binding.context), aad: &binding.aad };
         let plain = crypto::open(&bound, &version.material, ciphertext.into_bytes()).map_err(|_| opaque)?;
         Ok((number, plain))
     }

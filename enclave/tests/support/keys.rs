@@ -1,7 +1,13 @@
 //! A vault with an operator and an agent, and the requests of the key engines in short.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, clippy::missing_panics_doc, reason = "test support")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    clippy::missing_panics_doc,
+    reason = "test support"
+)]
 
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::kv::SecretValue;

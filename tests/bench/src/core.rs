@@ -24,6 +24,8 @@ use crate::evidence::{BareP384, NOW, Snp};
 use crate::report::{Measured, Row, Unit};
 use crate::sessions::{SECRET_LEN, path_of};
 
+pub mod keys;
+
 /// A vault whose store is always quick and always says yes.
 struct Vault<'a> {
     snp: &'a Snp,

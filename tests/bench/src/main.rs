@@ -65,6 +65,8 @@ enum Part {
     Evidence,
     /// Introductions.
     Introduction,
+    /// Encrypting and signing.
+    Keys,
     /// Pages of names.
     List,
     /// Reads and writes.
@@ -142,7 +144,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(program) = &options.openbao {
         rows.extend(compare::measure(program, &extent).await?);
     }
-    if wanted(Part::Evidence) || wanted(Part::Introduction) {
+    if wanted(Part::Evidence) || wanted(Part::Introduction) || wanted(Part::Keys) {
         say("making a simulated chip");
         let snp = Snp::new(SimulatedChip::generate(Product::Genoa)?)?;
         if wanted(Part::Evidence) {
@@ -155,6 +157,10 @@ async fn run(options: &Options) -> anyhow::Result<()> {
             let seen = sessions::introductions(extent.introductions).await?;
             let client = core::client_seen(seen, &server)?;
             rows.extend([server, client]);
+        }
+        if wanted(Part::Keys) {
+            say("encrypting and signing");
+            rows.extend(core::keys::measure(&snp, 4 * extent.introductions)?);
         }
     }
     if wanted(Part::Sessions) {

@@ -1,12 +1,25 @@
 //! Text files of operators and agents.
 
-use vouchsafe_client::policy;
+use vouchsafe_client::{SealedText, policy};
 use vouchsafe_client::policy::corim::{self, Publisher};
 use vouchsafe_protocol::policy_check::check_role;
 
 use crate::Target;
 
-pub(crate) const TARGETS: &[Target] = &[("corim", import), ("policy", compile)];
+pub(crate) const TARGETS: &[Target] =
+    &[("corim", import), ("policy", compile), ("sealed-text", sealed_text)];
+
+/// A ciphertext or signature as text has one form, and a ciphertext's version is the one inside.
+fn sealed_text(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let Ok(sealed) = text.parse::<SealedText>() else { return };
+    assert_eq!(sealed.to_string(), text, "one form");
+    let version = sealed.version;
+    if let Ok(ciphertext) = sealed.into_ciphertext() {
+        assert!(ciphertext.header().is_ok_and(|(inside, _)| inside == version));
+        assert_eq!(SealedText::of(&ciphertext).to_string(), text);
+    }
+}
 
 /// What compiles passes the enclave's own check.
 fn compile(data: &[u8]) {

@@ -96,7 +96,8 @@ pub(crate) async fn run(command: DeriveCommand, context: &Context) -> Result<Out
         DeriveCommand::Key(args) => key(args, context).await,
         DeriveCommand::List { prefix, who } => {
             let conversation = who.manager(context).await?;
-            let listing = during("listing", async { conversation.session.derive().list(prefix.as_str()).await });
+            let listing =
+                during("listing", async { conversation.session.derive().list(prefix.as_str()).await });
             let names = listing.await.with_context(|| format!("'{prefix}' was not listed"));
             let (names, end) = conversation.conclude(&context.home, names).await?;
             let json = json!({ "prefix": prefix.as_str(), "names": names });
@@ -137,7 +138,8 @@ fn shown(label: &Path, metadata: LabelMetadata) -> Output {
         0 => "never rotated".to_owned(),
         secs => format!("rotated {}", rfc3339(secs)),
     };
-    let text = format!("{label}, current version {current}, {rotated}, derived from version {min_version} on");
+    let text =
+        format!("{label}, current version {current}, {rotated}, derived from version {min_version} on");
     let rotated_secs = (rotated_secs > 0).then_some(rotated_secs);
     let json = json!({
         "label": label.as_str(),
@@ -159,7 +161,11 @@ fn label_path(text: &str) -> Result<Path, String> {
 }
 
 fn prefix_path(text: &str) -> Result<Path, String> {
-    if text == "derive" { text.parse().map_err(|error: PathError| error.to_string()) } else { label_path(text) }
+    if text == "derive" {
+        text.parse().map_err(|error: PathError| error.to_string())
+    } else {
+        label_path(text)
+    }
 }
 
 #[cfg(test)]
@@ -170,10 +176,7 @@ mod tests {
     fn a_label_is_shown_as_text_and_as_json() {
         let label: Path = "derive/db/disk".parse().unwrap();
         let new = shown(&label, LabelMetadata { current: 1, min_version: 1, rotated_secs: 0 });
-        assert_eq!(
-            new.text(),
-            "derive/db/disk, current version 1, never rotated, derived from version 1 on"
-        );
+        assert_eq!(new.text(), "derive/db/disk, current version 1, never rotated, derived from version 1 on");
         assert_eq!(new.json()["rotated_secs"], serde_json::Value::Null);
         let rotated = LabelMetadata { current: 3, min_version: 2, rotated_secs: 1_790_000_000 };
         assert!(shown(&label, rotated).text().contains("rotated 2026-09-21T14:13:20Z"));

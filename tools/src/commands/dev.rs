@@ -124,7 +124,7 @@ async fn serve(connection: Connection, home: &Home, format: Format) -> Result<()
     announce(&context, &pin, format)
 }
 
-/// A new vault with one role, whose agents may read `kv/demo/*`.
+/// A new vault with one role, whose agents may read `kv/demo/*` and use `transit/demo/*` and `derive/demo/*`.
 async fn create(context: &Context) -> Result<Pin> {
     let root = sim::fleet_root(&context.home.path().join("sim"))?;
     let anchors = Anchors { amd: AmdAnchors::Simulated(vec![root]), tpm: Vec::new() };
@@ -164,6 +164,14 @@ revocation  = "unchecked"
 [[role.{ROLE}.allow]]
 path = "kv/demo/*"
 can  = ["read", "list"]
+
+[[role.{ROLE}.allow]]
+path = "transit/demo/*"
+can  = ["data-key", "decrypt", "encrypt", "export", "list", "rewrap", "sign", "verify"]
+
+[[role.{ROLE}.allow]]
+path = "derive/demo/*"
+can  = ["derive", "list"]
 
 [tcb_floor.simulated]
 date  = "2026-01-01"

@@ -24,18 +24,18 @@ pub(crate) enum TransitCommand {
     )]
     Configure(keys::ConfigureArgs),
     /// Make a key; what is said here is for good
-    #[command(after_help = "Examples:\n  vouchsafe transit create transit/billing/card --kind aes256-gcm\n  \
+    #[command(
+        after_help = "Examples:\n  vouchsafe transit create transit/billing/card --kind aes256-gcm\n  \
         vouchsafe transit create transit/billing/email --kind aes256-gcm --convergent\n  \
         vouchsafe transit create transit/release/sign --kind ed25519\n\n\
         A derived key has another key for each context, such as a tenant; a convergent one also gives the same \
         ciphertext for the same plaintext, so equal plaintexts can be told as equal. Kinds: aes256-gcm, \
-        chacha20-poly1305, ed25519, ecdsa-p256, ecdsa-p384, hmac; rsa-pss can be imported only.")]
+        chacha20-poly1305, ed25519, ecdsa-p256, ecdsa-p384, hmac; rsa-pss can be imported only."
+    )]
     Create(keys::CreateArgs),
     /// Make a new key for use elsewhere, and the same wrapped under this one
-    #[command(
-        after_help = "Examples:\n  vouchsafe transit data-key transit/billing/card\n  \
-        vouchsafe transit data-key transit/billing/card --wrapped --length 16"
-    )]
+    #[command(after_help = "Examples:\n  vouchsafe transit data-key transit/billing/card\n  \
+        vouchsafe transit data-key transit/billing/card --wrapped --length 16")]
     DataKey(uses::DataKeyArgs),
     /// Decrypt, byte for byte, on standard output
     #[command(
@@ -45,8 +45,10 @@ pub(crate) enum TransitCommand {
     )]
     Decrypt(uses::DecryptArgs),
     /// Wipe a key and all of its versions; what it encrypted is lost with it
-    #[command(after_help = "Example:\n  vouchsafe transit configure transit/billing/old --deletion allowed\n  \
-        vouchsafe transit delete transit/billing/old")]
+    #[command(
+        after_help = "Example:\n  vouchsafe transit configure transit/billing/old --deletion allowed\n  \
+        vouchsafe transit delete transit/billing/old"
+    )]
     Delete(keys::KeyArgs),
     /// Encrypt; prints 'vouchsafe:v<version>:<base64>'
     #[command(after_help = "Examples:\n  vouchsafe transit encrypt transit/billing/card - < card.txt\n  \
@@ -63,22 +65,28 @@ pub(crate) enum TransitCommand {
     #[command(after_help = "Example:\n  vouchsafe transit hmac transit/webhooks @body.json")]
     Hmac(uses::SignArgs),
     /// Bring a key from outside, or with no --kind a new version of one that is there
-    #[command(after_help = "Examples:\n  openssl rand 32 | vouchsafe transit import transit/billing/card - \\\n    \
+    #[command(
+        after_help = "Examples:\n  openssl rand 32 | vouchsafe transit import transit/billing/card - \\\n    \
         --kind aes256-gcm\n  vouchsafe transit import transit/release/rsa @rsa.pem --kind rsa-pss\n  \
         vouchsafe transit import transit/release/rsa @rsa-2027.pem\n\n\
         aes256-gcm and chacha20-poly1305: 32 bytes; hmac: 32 to 64 bytes; ed25519: the seed (32 bytes) or PKCS#8; \
         ecdsa-p256, ecdsa-p384 and rsa-pss (2,048 to 4,096 bits): PKCS#8, with the public key inside. PKCS#8 is \
-        unencrypted, DER or PEM.")]
+        unencrypted, DER or PEM."
+    )]
     Import(keys::ImportArgs),
     /// List keys directly below a prefix; '/' ends those that have more below
     #[command(after_help = "Examples:\n  vouchsafe transit list\n  vouchsafe transit list transit/billing")]
     List(keys::ListArgs),
     /// Print random bytes of the vault; for any identity
-    #[command(after_help = "Examples:\n  vouchsafe transit random 32 --hex\n  vouchsafe transit random 64 > seed")]
+    #[command(
+        after_help = "Examples:\n  vouchsafe transit random 32 --hex\n  vouchsafe transit random 64 > seed"
+    )]
     Random(uses::RandomArgs),
     /// Encrypt ciphertexts again under the current version, without showing what they hold
-    #[command(after_help = "Examples:\n  vouchsafe transit rewrap transit/billing/card @card.sealed > card.new\n\n\
-        With --output json each item says which version it came from ('from_version') and whether it changed.")]
+    #[command(
+        after_help = "Examples:\n  vouchsafe transit rewrap transit/billing/card @card.sealed > card.new\n\n\
+        With --output json each item says which version it came from ('from_version') and whether it changed."
+    )]
     Rewrap(uses::DecryptArgs),
     /// Make the next version of a key; older ones go on to decrypt and verify
     #[command(after_help = "Example:\n  vouchsafe transit rotate transit/billing/card")]
@@ -94,8 +102,10 @@ pub(crate) enum TransitCommand {
         signatures are ASN.1 DER.")]
     Sign(uses::SignArgs),
     /// Wipe versions that decryption does not accept any more
-    #[command(after_help = "Example:\n  vouchsafe transit configure transit/billing/card --min-decrypt 3\n  \
-        vouchsafe transit trim transit/billing/card --below 3")]
+    #[command(
+        after_help = "Example:\n  vouchsafe transit configure transit/billing/card --min-decrypt 3\n  \
+        vouchsafe transit trim transit/billing/card --below 3"
+    )]
     Trim(keys::TrimArgs),
     /// Verify a signature or an HMAC; exit code 1 if it is not one
     #[command(after_help = "Examples:\n  vouchsafe transit verify transit/release/sign @image.tar \\\n    \

@@ -25,7 +25,11 @@ pub(super) fn key_path(text: &str) -> Result<Path, String> {
 }
 
 pub(super) fn prefix_path(text: &str) -> Result<Path, String> {
-    if text == "transit" { text.parse().map_err(|error: PathError| error.to_string()) } else { key_path(text) }
+    if text == "transit" {
+        text.parse().map_err(|error: PathError| error.to_string())
+    } else {
+        key_path(text)
+    }
 }
 
 pub(super) fn kind(text: &str) -> Result<KeyKind, String> {
@@ -75,7 +79,9 @@ fn text(value: &SecretValue) -> Result<SealedText> {
             .hint("it is 'vouchsafe:v<version>:<base64>', whole and as it was printed")
     };
     let text = std::str::from_utf8(value.expose_secret()).map_err(|_| malformed())?;
-    text.trim_end_matches(['\n', '\r']).parse::<SealedText>().map_err(|error| anyhow::Error::new(error).context(malformed()))
+    text.trim_end_matches(['\n', '\r'])
+        .parse::<SealedText>()
+        .map_err(|error| anyhow::Error::new(error).context(malformed()))
 }
 
 /// Key material: PEM becomes DER, and a PKCS#8 Ed25519 key its seed.
@@ -88,12 +94,14 @@ pub(super) fn material(source: &str) -> Result<SecretValue> {
         Some(text) => {
             let (begin, end) = (format!("-----BEGIN {PEM}-----"), format!("-----END {PEM}-----"));
             let body = text.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end));
-            let body = body.map(|(body, _)| zeroize::Zeroizing::new(body.split_whitespace().collect::<String>()));
+            let body =
+                body.map(|(body, _)| zeroize::Zeroizing::new(body.split_whitespace().collect::<String>()));
             let decoded = body.and_then(|body| {
                 base64::Engine::decode(&base64::prelude::BASE64_STANDARD, body.as_bytes()).ok()
             });
-            let problem = Problem::new("malformed-file", "the key is not PEM of an unencrypted PKCS#8 private key")
-                .hint("'openssl pkcs8 -topk8 -nocrypt' makes one of other forms");
+            let problem =
+                Problem::new("malformed-file", "the key is not PEM of an unencrypted PKCS#8 private key")
+                    .hint("'openssl pkcs8 -topk8 -nocrypt' makes one of other forms");
             SecretValue::new(decoded.ok_or(problem)?)
         }
     };

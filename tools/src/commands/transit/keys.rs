@@ -284,7 +284,10 @@ pub(super) async fn show(args: ShowArgs, context: &Context) -> Result<Output> {
     }
     let newest = metadata.versions.last().filter(|version| !version.public_key.is_empty());
     let newest = newest.ok_or_else(|| {
-        Problem::new("no-public-key", format!("'{key}' has no public key: it is {}", metadata.options.kind.name()))
+        Problem::new(
+            "no-public-key",
+            format!("'{key}' has no public key: it is {}", metadata.options.kind.name()),
+        )
     })?;
     let pem = pem("PUBLIC KEY", &newest.public_key);
     let json = json!({ "key": key.as_str(), "version": newest.version, "public_key": pem });
@@ -314,7 +317,10 @@ pub(super) fn shown(key: &Path, metadata: &KeyMetadata) -> Output {
         ("import", permission(options.import).to_owned()),
         ("deletion", permission(config.deletion).to_owned()),
         ("decrypts and verifies from version", config.min_decrypt_version.to_string()),
-        ("encrypts and signs from version", config.min_encrypt_version.max(config.min_decrypt_version).to_string()),
+        (
+            "encrypts and signs from version",
+            config.min_encrypt_version.max(config.min_decrypt_version).to_string(),
+        ),
         ("rotation", schedule),
     ] {
         table.add_row([name.to_owned(), value]);

@@ -97,7 +97,8 @@ fn ciphertexts_are_read_as_text_or_in_bytes() {
 fn material_is_taken_as_pem_and_an_ed25519_key_as_its_seed() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key.pem");
-    let der = [&[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20], [9; 32].as_slice()].concat();
+    let der = [&[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20], [9; 32].as_slice()]
+        .concat();
     std::fs::write(&file, crate::input::pem("PRIVATE KEY", &der)).unwrap();
     let source = format!("@{}", file.display());
     assert_eq!(material(&source).unwrap().expose_secret(), [9; 32]);

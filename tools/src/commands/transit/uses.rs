@@ -159,8 +159,11 @@ pub(super) async fn encrypt(args: EncryptArgs, context: &Context) -> Result<Outp
             let json = sealed_json(sealed);
             Ok(Output::secret(SecretValue::new(sealed.as_bytes().to_vec()), json).after(end))
         }
-        _ => Ok(lines(&key, items, |sealed| Line { text: SealedText::of(&sealed).to_string(), json: sealed_json(&sealed) })?
-            .after(end)),
+        _ => Ok(lines(&key, items, |sealed| Line {
+            text: SealedText::of(&sealed).to_string(),
+            json: sealed_json(&sealed),
+        })?
+        .after(end)),
     }
 }
 
@@ -170,7 +173,8 @@ fn sealed_json(sealed: &Ciphertext) -> serde_json::Value {
 }
 
 fn decrypt_items(values: &[String], binding: &BindingArgs) -> Result<Vec<DecryptItem>> {
-    let item = |value: &String| Ok(DecryptItem { ciphertext: ciphertext(value)?, binding: binding.binding() });
+    let item =
+        |value: &String| Ok(DecryptItem { ciphertext: ciphertext(value)?, binding: binding.binding() });
     values.iter().map(item).collect()
 }
 
@@ -230,9 +234,7 @@ pub(super) async fn sign(args: SignArgs, context: &Context) -> Result<Output> {
     let signing = during("signing", transit.sign_batch(key.as_str(), key_version, items));
     let signed = signing.await.with_context(|| format!("nothing was signed with '{key}'"));
     let (items, end) = conversation.conclude(&context.home, signed).await?;
-    let json = |signature: &Signature| {
-        json!({ "signature": SealedText::from(signature).to_string(), "version": signature.version })
-    };
+    let json = |signature: &Signature| json!({ "signature": SealedText::from(signature).to_string(), "version": signature.version });
     match items.as_slice() {
         [Item::Done(signature)] if raw => {
             Ok(Output::secret(SecretValue::new(signature.bytes.clone()), json(signature)).after(end))
