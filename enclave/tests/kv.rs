@@ -93,9 +93,10 @@ impl Scene {
     }
 
     fn pass(&mut self, secs: u64) {
-        self.vault.sign(&mut self.operator.1, &self.operator.0).unwrap_or_else(|end| panic!("{}", end.refusal));
-        if self.agent.1.unsigned > 0 {
-            self.vault.sign(&mut self.agent.1, &self.agent.0).unwrap_or_else(|end| panic!("{}", end.refusal));
+        for (identity, session) in [&mut self.operator, &mut self.agent] {
+            if session.unsigned > 0 {
+                self.vault.sign(session, identity).unwrap_or_else(|end| panic!("{}", end.refusal));
+            }
         }
         self.vault.now += secs;
     }
@@ -446,4 +447,28 @@ fn the_largest_fields_go_through_a_frame_and_come_back_after_a_crash() {
         panic!()
     };
     assert_eq!(known.versions[0].state, KvState::Live);
+}
+
+#[test]
+fn h10_what_the_vault_made_is_shown_to_nobody_before_it_is_stored() {
+    let mut scene = Scene::new();
+    scene.generate("kv/web/a", Some(60), None);
+    let first = scene.read("kv/web/a", KvSelect::Current).unwrap();
+    scene.pass(60);
+    scene.vault.core.tick(scene.vault.now, &mut KernelPorts).unwrap();
+    // The disk is full: nothing is stored from here on.
+    let (identity, session) = (&scene.agent.0, &mut scene.agent.1);
+    let answer = scene.vault.ask(session, identity, &get("kv/web/a", None), false);
+    let Ok(Answer { pending, .. }) = answer else { panic!("no answer") };
+    assert!(pending.release(&scene.vault.durable).is_err(), "shown before it was stored");
+    let cut = scene.vault.core.cut().unwrap().unwrap();
+    let full = vouchsafe_protocol::link::StorageFailure::NoSpace;
+    let reply = vouchsafe_protocol::link::StorageReply::Failed(full);
+    assert_eq!(cut.ticket.stored(&reply).err(), Some(full));
+    // What comes back has never made it, and makes it when there is room.
+    let mut scene = scene.crash();
+    assert_eq!(scene.read("kv/web/a", KvSelect::Current).unwrap(), first);
+    scene.tick();
+    assert_ne!(scene.read("kv/web/a", KvSelect::Current).unwrap(), first);
+    assert_eq!(scene.read("kv/web/a", KvSelect::Previous).unwrap(), first);
 }

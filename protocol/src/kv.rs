@@ -7,6 +7,7 @@ use crate::path::Path;
 
 pub(crate) mod bounded;
 mod generator;
+mod made;
 mod settings;
 #[cfg(test)]
 mod tests;

@@ -356,3 +356,99 @@ fn policy_plan_asks_the_vault_whose_access_would_end() {
     let offline = plan(&["--seen", seen.to_str().unwrap(), "--before", same.to_str().unwrap()]);
     assert_eq!(offline["identities"], asked["identities"]);
 }
+
+/// docs/guides/kv.md, as it is told there.
+#[test]
+fn kv_commands_do_what_their_guide_says() {
+    let dir = TempDir::new().unwrap();
+    let home = dir.path().join("vault");
+    let dev = Dev::start(&["--dir", home.to_str().unwrap()]);
+    done(&home, &["introduce", "--role", "demo", "--platform", "sim"], b"");
+    let kv = |line: &str, input: &[u8]| {
+        let arguments: Vec<&str> = std::iter::once("kv").chain(line.split_whitespace()).collect();
+        done(&home, &arguments, input)
+    };
+    let object = |line: &str| -> Value {
+        let arguments = ["--output", "json", "kv"].into_iter().chain(line.split_whitespace());
+        serde_json::from_str(&done(&home, &arguments.collect::<Vec<_>>(), b"")).unwrap()
+    };
+    // Fields, and a patch by somebody who cannot read them.
+    assert_eq!(kv("put kv/demo/db user=web password=-", b"first"), "wrote version 1 of kv/demo/db\n");
+    assert_eq!(kv("patch kv/demo/db password=second port=5432 --cas 1", b""), "wrote version 2 of kv/demo/db\n");
+    kv("patch kv/demo/db --remove port", b"");
+    assert_eq!(kv("get kv/demo/db --field password", b""), "second");
+    assert_eq!(kv("get kv/demo/db", b""), "password=second\nuser=web\n");
+    assert_eq!(object("get kv/demo/db --version 1")["fields"]["password"], "first");
+    refused(&home, &["kv", "get", "kv/demo/db", "--field", "port"], "no-field");
+    kv("put kv/demo/one --bytes a=b", b"");
+    assert_eq!(kv("get kv/demo/one", b""), "a=b");
+    refused(&home, &["kv", "patch", "kv/demo/one", "a=c"], "refused.no-fields");
+    let large: Vec<u8> = (0..1024 * 1024).map(|at| (at % 253) as u8).collect();
+    kv("put kv/demo/large -", &large);
+    assert!(run(&home, &["kv", "get", "kv/demo/large"], b"").stdout == large, "1 MiB, byte for byte");
+
+    // Settings of a prefix, of a secret, and what is in force.
+    assert_eq!(kv("configure kv/demo/* --cas required --delete-after 90d", b""), "configured kv/demo/*\n");
+    assert_eq!(kv("settings kv/demo/*", b""), "kv/demo/*\ncas required\ndelete-after 90d\n");
+    refused(&home, &["kv", "put", "kv/demo/db", "x=y"], "refused.cas-required");
+    kv("configure kv/demo/db --cas optional --max-versions 2 --custom owner=billing", b"");
+    kv("put kv/demo/db user=new", b"");
+    let known = object("metadata kv/demo/db");
+    assert_eq!((&known["current"], known["versions"].as_array().unwrap().len()), (&4.into(), 2));
+    assert_eq!(known["limits"]["delete_after_secs"], 90 * 86_400);
+    assert_eq!(known["settings"]["custom"]["owner"], "billing");
+    let text = kv("metadata kv/demo/db", b"");
+    assert!(text.contains("check-and-set optional; versions live 90d") && text.contains("custom owner=billing"));
+    kv("configure kv/demo/* --cas default --delete-after default", b"");
+    assert!(kv("settings kv/demo", b"").contains("no settings of its own"));
+    refused(&home, &["kv", "configure", "kv/demo/*", "--custom", "a=b"], "refused.settings");
+
+    // What the vault makes, nobody has seen.
+    assert_eq!(
+        kv("generate kv/demo/key --hex 16 --rotate-every 30d --grace 1d", b""),
+        "the vault made version 1 of kv/demo/key\n"
+    );
+    let first = kv("get kv/demo/key", b"");
+    assert_eq!(first.len(), 32);
+    kv("rotate kv/demo/key", b"");
+    assert_ne!(kv("get kv/demo/key", b""), first);
+    assert_eq!(kv("get kv/demo/key --previous", b""), first);
+    let text = kv("metadata kv/demo/key", b"");
+    assert!(text.contains("generated: 16 random bytes in hexadecimal digits; every 30d; grace 1d"), "{text}");
+    kv("generate kv/demo/pass --password --length 12 --class lower:6 --class =-_:0", b"");
+    let made = kv("get kv/demo/pass", b"");
+    assert!(made.len() == 12 && made.bytes().all(|c| c.is_ascii_lowercase() || c == b'-' || c == b'_'), "{made}");
+    kv("generate kv/demo/pair --key ed25519", b"");
+    assert_eq!(object("get kv/demo/pair")["base64"], serde_json::json!(["private", "public"]));
+    refused(&home, &["kv", "get", "kv/demo/key", "--as", "operator"], "refused.denied");
+    refused(&home, &["kv", "rotate", "kv/demo/one"], "refused.no-generator");
+
+    // Names.
+    kv("put kv/demo/a/b/c x", b"");
+    assert_eq!(kv("list kv/demo --limit 2", b""), "a/\ndb\n");
+    assert_eq!(kv("list kv/demo --limit 1 --after db", b""), "key\n");
+    assert_eq!(kv("list kv --recursive --limit 2", b""), "demo/a/b/c\ndemo/db\n");
+    assert_eq!(object("list kv --recursive")["more"], false);
+    assert_eq!(kv("forget kv/demo/a/b/c", b""), "forgot kv/demo/a/b/c, with all its versions\n");
+    refused(&home, &["kv", "metadata", "kv/demo/a/b/c"], "refused.not-found");
+
+    // A version's own time, and a watch of what was written before and after it began.
+    kv("put kv/demo/short x --ttl 1s", b"");
+    while run(&home, &["kv", "get", "kv/demo/short"], b"").status.success() {}
+    refused(&home, &["kv", "get", "kv/demo/short"], "refused.expired");
+    assert_eq!(kv("watch kv/demo/db --after 3 --count 1", b""), "kv/demo/db version 4\n");
+    let mut watch = Command::new(binary("vouchsafe").unwrap())
+        .args(["--dir", home.to_str().unwrap(), "--output", "json", "kv", "watch", "kv/demo/db", "--after", "3"])
+        .args(["--count", "2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!((&next()["version"], watch.try_wait().unwrap()), (&4.into(), None));
+    kv("put kv/demo/db user=newer", b"");
+    let line = next();
+    assert_eq!((&line["version"], &line["path"], &line["simulated"]), (&5.into(), &"kv/demo/db".into(), &true.into()));
+    assert!(watch.wait().unwrap().success());
+    assert_eq!(dev.stop("-TERM").code(), Some(0));
+}

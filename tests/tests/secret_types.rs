@@ -10,7 +10,7 @@ use vouchsafe_crypto::secret::{Key32, SecretBytes};
 use vouchsafe_crypto::signature::{LogKey, P256Key};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::introduction::Activated;
-use vouchsafe_protocol::kv::SecretValue;
+use vouchsafe_protocol::kv::{KvFields, KvValue, SecretValue};
 
 /// Asks whether a type implements a trait.
 macro_rules! implements {
@@ -51,10 +51,12 @@ fn v2_keys_cannot_be_copied_compared_printed_or_serialised() {
     assert_lacks!(LogKey: Clone, PartialEq, std::fmt::Display, serde::Serialize, std::ops::Deref);
 }
 
-/// These two travel, inside TLS, so they are serialisable; and nothing else.
+/// These travel, inside TLS, so they are serialisable; and nothing else.
 #[test]
 fn v2_values_that_travel_cannot_be_copied_or_printed() {
     assert_lacks!(SecretValue: Clone, PartialEq, std::fmt::Display, std::ops::Deref);
+    assert_lacks!(KvValue: Clone, PartialEq, std::fmt::Display, std::ops::Deref);
+    assert_lacks!(KvFields: Clone, PartialEq, std::fmt::Display, std::ops::Deref);
     assert_lacks!(Activated: Clone, PartialEq, std::fmt::Display, std::ops::Deref);
 }
 

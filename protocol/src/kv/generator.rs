@@ -26,7 +26,7 @@ pub enum KvRule {
     },
     /// A key pair, as the fields `private` (PKCS#8, DER) and `public` (SubjectPublicKeyInfo, DER).
     KeyPair(KvKeyKind),
-    /// Characters, every password that meets the minimums of its classes by the same rule.
+    /// Characters: the minimum of each class, the rest of all classes, in random order.
     Password {
         /// Characters, 8 to [`KV_GENERATED_LEN`].
         length: u16,
@@ -107,7 +107,7 @@ fn check_length(length: u16) -> Result<(), KvGeneratorError> {
     if (8..=KV_GENERATED_LEN).contains(&length) { Ok(()) } else { Err(KvGeneratorError::Length) }
 }
 
-fn check_classes(length: u16, classes: &[KvClass]) -> Result<(), KvGeneratorError> {
+pub(super) fn check_classes(length: u16, classes: &[KvClass]) -> Result<(), KvGeneratorError> {
     let mut seen = [false; 128];
     let mut count = 0;
     let all = classes.iter().flat_map(|class| class.characters.bytes());

@@ -57,8 +57,9 @@ fn fields_have_limits() {
     assert!(KvFields::new(&large(KV_VALUE_LEN - 6)).is_ok());
     assert_eq!(KvFields::new(&large(KV_VALUE_LEN - 5)).err(), Some(KvFieldsError::TooLong));
     assert_eq!(parse(&vec![0; KV_VALUE_LEN + 1]).err(), Some(KvFieldsError::TooLong));
-    let one_too_many: Vec<u8> =
-        (0..=KV_FIELDS).flat_map(|index| [b"\x05f".as_slice(), format!("{index:04}").as_bytes(), &[0; 4]].concat()).collect();
+    let one_too_many: Vec<u8> = (0..=KV_FIELDS)
+        .flat_map(|index| [b"\x05f".as_slice(), format!("{index:04}").as_bytes(), &[0; 4]].concat())
+        .collect();
     assert_eq!(parse(&one_too_many).err(), Some(KvFieldsError::TooMany));
 }
 
@@ -121,10 +122,14 @@ fn v6_a_list_beyond_its_limit_is_refused_while_it_is_read() {
         (classes(KV_CLASSES), classes(KV_CLASSES + 1)),
     ] {
         assert!(codec::decode::<Request>(&encode(most), SESSION_FRAME_LEN).is_ok());
-        assert_eq!(codec::decode::<Request>(&encode(more), SESSION_FRAME_LEN).err(), Some(CodecError::Malformed));
+        assert_eq!(
+            codec::decode::<Request>(&encode(more), SESSION_FRAME_LEN).err(),
+            Some(CodecError::Malformed)
+        );
     }
     let notice = |count| KvNotice { versions: vec![("kv/a".parse().unwrap(), 1); count] };
-    let decode = |count| codec::decode::<KvNotice>(&codec::encode(&notice(count)).unwrap(), SESSION_FRAME_LEN);
+    let decode =
+        |count| codec::decode::<KvNotice>(&codec::encode(&notice(count)).unwrap(), SESSION_FRAME_LEN);
     assert!(decode(KV_WATCHES).is_ok() && decode(KV_WATCHES + 1).is_err());
 }
 
@@ -144,6 +149,9 @@ fn settings_are_edited_one_by_one() {
         ..KvEdits::default()
     };
     let after = before.edited(edits);
-    assert_eq!((after.max_versions, after.cas, after.delete_after_secs), (None, Some(KvCasRule::Required), Some(5)));
+    assert_eq!(
+        (after.max_versions, after.cas, after.delete_after_secs),
+        (None, Some(KvCasRule::Required), Some(5))
+    );
     assert_eq!(after.custom.keys().map(KvName::as_str).collect::<Vec<_>>(), ["b", "c"]);
 }
