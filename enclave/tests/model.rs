@@ -24,8 +24,8 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use support::*;
 use vouchsafe_enclave::{Durable, Pending, RestoreError};
-use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::codec;
+use vouchsafe_protocol::collateral::CollateralItem;
 use vouchsafe_protocol::kv::{KvNotice, KvSelect};
 use vouchsafe_protocol::limits::SESSION_FRAME_LEN;
 use vouchsafe_protocol::link::StorageReply;
@@ -269,7 +269,11 @@ impl World {
         if changes {
             self.note_change();
         } else {
-            assert_eq!(vault.core.state_digest(), before, "V3: a refused request or a read changed the state");
+            assert_eq!(
+                vault.core.state_digest(),
+                before,
+                "V3: a refused request or a read changed the state"
+            );
         }
         match (ask, &expected) {
             (Ask::Kv(kv::Ask::Watch(at, after)), Expected::Kv(kv::Expected::Watching(current))) => {
@@ -278,7 +282,9 @@ impl World {
             (Ask::Kv(kv::Ask::Unwatch(at)), Expected::Kv(kv::Expected::Changed)) => {
                 self.watched.remove(at);
             }
-            (Ask::Kv(ask), Expected::Kv(kv::Expected::Written(version))) => self.written(ask.needs().1, *version),
+            (Ask::Kv(ask), Expected::Kv(kv::Expected::Written(version))) => {
+                self.written(ask.needs().1, *version)
+            }
             _ => {}
         }
         self.waiting.push((answer, expected));
@@ -357,7 +363,8 @@ impl World {
             let (number, link, body) = parse_vault_frame(&bytes).unwrap();
             assert_eq!((number, link), (NOTICE, [0; 32]));
             let notice: KvNotice = codec::decode(body, SESSION_FRAME_LEN).unwrap();
-            let seen: Vec<_> = notice.versions.iter().map(|(at, version)| (at.to_string(), *version)).collect();
+            let seen: Vec<_> =
+                notice.versions.iter().map(|(at, version)| (at.to_string(), *version)).collect();
             assert_eq!(seen, told);
         }
         self.acknowledged = *self.past.last_key_value().unwrap().0;
@@ -387,7 +394,12 @@ impl World {
         if let Some(session) = self.sessions[0].as_mut() {
             let mut ended = Vault { machine: vault.machine.copy(), ..vault };
             ended.core.end(ended.now, &mut vouchsafe_enclave::KernelPorts).unwrap();
-            let late = ended.ask(session, &self.agent, &Ask::Kv(kv::Ask::Get(kv::PATHS[0], KvSelect::Current)).request(), false);
+            let late = ended.ask(
+                session,
+                &self.agent,
+                &Ask::Kv(kv::Ask::Get(kv::PATHS[0], KvSelect::Current)).request(),
+                false,
+            );
             assert_eq!(late.err().map(|end| end.refusal.code), Some(RefusalCode::Busy));
             ended.store();
             ended.machine.counter = ended.core.expected_counter();

@@ -3,8 +3,8 @@
 //! INVARIANT: the core is taken out, and with that dropped, as soon as an append fails or is lost. What it
 //! holds in memory may then be ahead of what is stored; whoever comes later finds nothing to ask.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};

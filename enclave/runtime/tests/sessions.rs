@@ -19,7 +19,9 @@ use support::host::framed;
 use support::{Bench, Running, machine};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use vouchsafe_client::{Expect, InitParts, IntroduceError, KvWrite, Machine, Pin, Session, VaultPlatform, init};
+use vouchsafe_client::{
+    Expect, InitParts, IntroduceError, KvWrite, Machine, Pin, Session, VaultPlatform, init,
+};
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_enclave_runtime::Exit;
 use vouchsafe_log::AuditReader;

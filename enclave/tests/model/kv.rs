@@ -61,7 +61,13 @@ pub struct Model {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     Changed,
-    Metadata { current: u64, versions: Vec<(u64, Option<u64>, KvState)>, max: u16, custom: usize, next: Option<u64> },
+    Metadata {
+        current: u64,
+        versions: Vec<(u64, Option<u64>, KvState)>,
+        max: u16,
+        custom: usize,
+        next: Option<u64>,
+    },
     Names(Vec<String>, bool),
     /// Whether there are any.
     Settings(bool),
@@ -127,11 +133,13 @@ fn edits(rng: &mut StdRng) -> KvEdits {
 impl Ask {
     pub fn random(rng: &mut StdRng) -> Self {
         let path = PATHS.choose(rng).unwrap();
-        let versions = |rng: &mut StdRng| (0..rng.random_range(0..3)).map(|_| rng.random_range(0..4)).collect();
+        let versions =
+            |rng: &mut StdRng| (0..rng.random_range(0..3)).map(|_| rng.random_range(0..4)).collect();
         let cas = |rng: &mut StdRng| maybe(rng, 0.5, |rng| rng.random_range(0..5));
         match rng.random_range(0..34) {
             0..5 => {
-                let held = if rng.random_bool(0.5) { Held::Bytes(bytes(rng)) } else { Held::Fields(fields(rng)) };
+                let held =
+                    if rng.random_bool(0.5) { Held::Bytes(bytes(rng)) } else { Held::Fields(fields(rng)) };
                 let ttl = maybe(rng, 0.3, |rng| rng.random_range(0..6));
                 Self::Put(path, held, cas(rng), ttl)
             }
@@ -205,7 +213,9 @@ impl Ask {
             }
             Self::Rotate(at) => KvRequest::Rotate { path: path(at) },
             Self::Settings(at) => KvRequest::Settings { prefix: path(at) },
-            Self::Undelete(at, versions) => KvRequest::Undelete { path: path(at), versions: versions.clone() },
+            Self::Undelete(at, versions) => {
+                KvRequest::Undelete { path: path(at), versions: versions.clone() }
+            }
             Self::Unwatch(at) => KvRequest::Unwatch { path: path(at) },
             Self::Watch(at, after) => KvRequest::Watch { path: path(at), after: *after },
         }
