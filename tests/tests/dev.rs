@@ -322,6 +322,73 @@ fn h3_an_auditor_proves_that_nothing_is_missing_between_two_checkpoints() {
     assert!(!rows.contains(VALUE) && !objects.contains(VALUE), "never a secret");
 }
 
+/// docs/guides/leases.md, as it is told there.
+#[test]
+fn lease_commands_do_what_their_guide_says() {
+    let dir = TempDir::new().unwrap();
+    let home = dir.path().join("vault");
+    let dev = Dev::start(&["--dir", home.to_str().unwrap()]);
+    let role = home.join("demo-role.toml");
+    let text = fs::read_to_string(&role).unwrap();
+    let leased = |terms: &str| {
+        let lines = text.lines().map(|line| match line.starts_with("can ") {
+            true => format!("{line}\n{terms}\n"),
+            false => format!("{line}\n"),
+        });
+        let leased: String = lines.collect();
+        assert_ne!(leased.trim(), text.trim());
+        fs::write(&role, leased).unwrap();
+        done(&home, &["role", "apply", role.to_str().unwrap()], b"");
+    };
+    leased("lease = \"10m\"\nmax_lease = \"1d\"");
+    done(&home, &["kv", "put", "kv/demo/db", VALUE], b"");
+    let introduce = ["introduce", "--role", "demo", "--platform", "sim"];
+    done(&home, &introduce, b"");
+
+    // A read says its lease, and not where the value goes.
+    let read = run(&home, &["kv", "get", "kv/demo/db"], b"");
+    assert_eq!(String::from_utf8(read.stdout).unwrap(), VALUE);
+    let said = String::from_utf8(read.stderr).unwrap();
+    assert!(said.contains("lease 1 holds until 2"), "{said}");
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&done(&home, &[arguments, &["--output", "json"]].concat(), b"")).unwrap()
+    };
+    assert_eq!(json(&["kv", "get", "kv/demo/db"])["lease"]["number"], 2);
+    assert_eq!(json(&["lease", "list"])["leases"].as_array().unwrap().len(), 2);
+    assert_eq!(json(&["lease", "list", "--as", "demo"])["leases"][1]["path"], "kv/demo/db");
+    assert!(done(&home, &["lease", "renew", "1"], b"").starts_with("renewed: lease 1 holds until 2"));
+    refused(&home, &["lease", "renew", "1", "--as", "operator"], "refused.denied");
+    refused(&home, &["lease", "renew", "9"], "refused.not-found");
+    refused(&home, &["lease", "revoke", "--role", "demo", "--as", "demo"], "refused.denied");
+    assert_eq!(done(&home, &["lease", "revoke", "2", "--as", "demo"], b""), "ended lease 2\n");
+    refused(&home, &["lease", "revoke", "2"], "refused.not-found");
+
+    // Fresh evidence with the same key carries it on, and another key does not.
+    leased("lease = \"10m\"\nmax_lease = \"1d\"\nrenew = \"fresh-evidence\"");
+    refused(&home, &["lease", "renew", "1"], "refused.evidence-expired");
+    let renewed = json(&[&introduce[..], &["--renew"]].concat());
+    assert_eq!(renewed["renewed"], true);
+    done(&home, &["lease", "renew", "1"], b"");
+    done(&home, &introduce, b"");
+    refused(&home, &["lease", "renew", "1"], "refused.not-found");
+    let nobody = dir.path().join("nobody");
+    let none = [&introduce[..], &["--renew", "--identity-dir", nobody.to_str().unwrap()]].concat();
+    refused(&home, &none, "no-identity");
+
+    // What a decision ends is refused at the next request, and what comes later is not.
+    let decided = done(&home, &["lease", "revoke", "--prefix", "kv/demo"], b"");
+    assert!(decided.starts_with("decided: leases of kv/demo"), "{decided}");
+    assert_eq!(done(&home, &["lease", "list"], b""), "no lease is held\n");
+    done(&home, &["kv", "get", "kv/demo/db"], b"");
+    done(&home, &["lease", "revoke", "--role", "demo"], b"");
+    let gone = run(&home, &["kv", "get", "kv/demo/db"], b"");
+    assert_eq!(gone.status.code(), Some(1), "{}", String::from_utf8(gone.stderr).unwrap());
+    assert_eq!(done(&home, &["lease", "list"], b""), "no lease is held\n");
+    done(&home, &introduce, b"");
+    assert_eq!(done(&home, &["kv", "get", "kv/demo/db"], b""), VALUE);
+    assert_eq!(dev.stop("-TERM").code(), Some(0));
+}
+
 #[test]
 fn policy_plan_asks_the_vault_whose_access_would_end() {
     let dir = TempDir::new().unwrap();
@@ -374,7 +441,10 @@ fn kv_commands_do_what_their_guide_says() {
     };
     // Fields, and a patch by somebody who cannot read them.
     assert_eq!(kv("put kv/demo/db user=web password=-", b"first"), "wrote version 1 of kv/demo/db\n");
-    assert_eq!(kv("patch kv/demo/db password=second port=5432 --cas 1", b""), "wrote version 2 of kv/demo/db\n");
+    assert_eq!(
+        kv("patch kv/demo/db password=second port=5432 --cas 1", b""),
+        "wrote version 2 of kv/demo/db\n"
+    );
     kv("patch kv/demo/db --remove port", b"");
     assert_eq!(kv("get kv/demo/db --field password", b""), "second");
     assert_eq!(kv("get kv/demo/db", b""), "password=second\nuser=web\n");
@@ -398,7 +468,9 @@ fn kv_commands_do_what_their_guide_says() {
     assert_eq!(known["limits"]["delete_after_secs"], 90 * 86_400);
     assert_eq!(known["settings"]["custom"]["owner"], "billing");
     let text = kv("metadata kv/demo/db", b"");
-    assert!(text.contains("check-and-set optional; versions live 90d") && text.contains("custom owner=billing"));
+    assert!(
+        text.contains("check-and-set optional; versions live 90d") && text.contains("custom owner=billing")
+    );
     kv("configure kv/demo/* --cas default --delete-after default", b"");
     assert!(kv("settings kv/demo", b"").contains("no settings of its own"));
     refused(&home, &["kv", "configure", "kv/demo/*", "--custom", "a=b"], "refused.settings");
@@ -417,7 +489,10 @@ fn kv_commands_do_what_their_guide_says() {
     assert!(text.contains("generated: 16 random bytes in hexadecimal digits; every 30d; grace 1d"), "{text}");
     kv("generate kv/demo/pass --password --length 12 --class lower:6 --class =-_:0", b"");
     let made = kv("get kv/demo/pass", b"");
-    assert!(made.len() == 12 && made.bytes().all(|c| c.is_ascii_lowercase() || c == b'-' || c == b'_'), "{made}");
+    assert!(
+        made.len() == 12 && made.bytes().all(|c| c.is_ascii_lowercase() || c == b'-' || c == b'_'),
+        "{made}"
+    );
     kv("generate kv/demo/pair --key ed25519", b"");
     assert_eq!(object("get kv/demo/pair")["base64"], serde_json::json!(["private", "public"]));
     refused(&home, &["kv", "get", "kv/demo/key", "--as", "operator"], "refused.denied");
@@ -438,7 +513,17 @@ fn kv_commands_do_what_their_guide_says() {
     refused(&home, &["kv", "get", "kv/demo/short"], "refused.expired");
     assert_eq!(kv("watch kv/demo/db --after 3 --count 1", b""), "kv/demo/db version 4\n");
     let mut watch = Command::new(binary("vouchsafe").unwrap())
-        .args(["--dir", home.to_str().unwrap(), "--output", "json", "kv", "watch", "kv/demo/db", "--after", "3"])
+        .args([
+            "--dir",
+            home.to_str().unwrap(),
+            "--output",
+            "json",
+            "kv",
+            "watch",
+            "kv/demo/db",
+            "--after",
+            "3",
+        ])
         .args(["--count", "2"])
         .stdout(Stdio::piped())
         .spawn()
@@ -448,7 +533,10 @@ fn kv_commands_do_what_their_guide_says() {
     assert_eq!((&next()["version"], watch.try_wait().unwrap()), (&4.into(), None));
     kv("put kv/demo/db user=newer", b"");
     let line = next();
-    assert_eq!((&line["version"], &line["path"], &line["simulated"]), (&5.into(), &"kv/demo/db".into(), &true.into()));
+    assert_eq!(
+        (&line["version"], &line["path"], &line["simulated"]),
+        (&5.into(), &"kv/demo/db".into(), &true.into())
+    );
     assert!(watch.wait().unwrap().success());
     assert_eq!(dev.stop("-TERM").code(), Some(0));
 }

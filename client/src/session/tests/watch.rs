@@ -74,7 +74,8 @@ async fn b7_a_notice_with_a_link_or_an_answer_without_a_number_ends_the_session(
 async fn a_refused_watch_listens_to_nothing() {
     let vault = FakeVault::new();
     let (session, _) =
-        session(&vault, |asked| vec![asked.respond(Outcome::Refused(RefusalCode::Denied.into()), None)]).await;
+        session(&vault, |asked| vec![asked.respond(Outcome::Refused(RefusalCode::Denied.into()), None)])
+            .await;
     let refused = session.kv().watch("kv/a", 0).await;
     assert!(matches!(refused, Err(RequestError::Refused(refusal)) if refusal.code == RefusalCode::Denied));
     assert_eq!(session.shared.driver.watched().count(), 0);

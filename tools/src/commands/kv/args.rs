@@ -56,7 +56,10 @@ pub(crate) fn time(secs: u64) -> String {
 /// `NAME=VALUE`, both as text.
 pub(super) fn pair(text: &str) -> Result<(KvName, String), String> {
     let (name, value) = text.split_once('=').ok_or("it is NAME=VALUE, as in owner=billing")?;
-    Ok((name.parse().map_err(|error: vouchsafe_protocol::kv::KvNameError| error.to_string())?, value.to_owned()))
+    Ok((
+        name.parse().map_err(|error: vouchsafe_protocol::kv::KvNameError| error.to_string())?,
+        value.to_owned(),
+    ))
 }
 
 /// What is written: the only argument as it is, or all of them as fields.

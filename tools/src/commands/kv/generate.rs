@@ -93,7 +93,8 @@ pub(super) fn class(text: &str) -> Result<KvClass, String> {
 }
 
 fn rule(args: &RuleArgs, length: u16, classes: Vec<KvClass>) -> KvRule {
-    let all = || [LOWER, UPPER, DIGITS, SYMBOLS].map(|all| KvClass { characters: all.to_owned(), minimum: 1 });
+    let all =
+        || [LOWER, UPPER, DIGITS, SYMBOLS].map(|all| KvClass { characters: all.to_owned(), minimum: 1 });
     match args {
         RuleArgs { hex: Some(bytes), .. } => KvRule::Hex { bytes: *bytes },
         RuleArgs { key: Some(KeyArg::Ed25519), .. } => KvRule::KeyPair(KvKeyKind::Ed25519),

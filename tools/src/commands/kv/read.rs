@@ -146,7 +146,11 @@ pub(super) async fn list(args: ListArgs, context: &Context) -> Result<Output> {
     let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let session = &conversation.session;
     let listed = during("listing", async {
-        if recursive { walk(session, &prefix, most).await } else { pages(session, &prefix, after, most).await }
+        if recursive {
+            walk(session, &prefix, most).await
+        } else {
+            pages(session, &prefix, after, most).await
+        }
     });
     let page = listed.await.with_context(|| format!("'{prefix}' was not listed"));
     let (KvPage { names, more }, end) = conversation.conclude(&context.home, page).await?;

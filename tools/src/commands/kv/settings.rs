@@ -92,7 +92,9 @@ pub(super) async fn configure(args: ConfigureArgs, context: &Context) -> Result<
         generator: if no_generator { Edit::Clear } else { Edit::Keep },
     };
     if edits == KvEdits::default() {
-        return Err(Problem::usage("there is nothing to set").hint("see 'vouchsafe kv configure --help'").into());
+        return Err(Problem::usage("there is nothing to set")
+            .hint("see 'vouchsafe kv configure --help'")
+            .into());
     }
     // What the vault would refuse without saying what of it.
     KvSettings::default()

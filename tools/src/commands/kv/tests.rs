@@ -80,10 +80,13 @@ fn commands_take_what_their_help_says() {
 
 #[test]
 fn one_value_is_taken_as_it_is_and_pairs_as_fields() {
-    let shown = |arguments: &[&str], bytes| match value(&strings(arguments), bytes).map_err(|error| error.to_string())? {
+    let shown = |arguments: &[&str], bytes| match value(&strings(arguments), bytes)
+        .map_err(|error| error.to_string())?
+    {
         KvValue::Bytes(value) => Ok(String::from_utf8(value.expose_secret().to_vec()).unwrap()),
         KvValue::Fields(fields) => {
-            let fields = fields.iter().map(|(name, value)| format!("{name}:{}", String::from_utf8_lossy(value)));
+            let fields =
+                fields.iter().map(|(name, value)| format!("{name}:{}", String::from_utf8_lossy(value)));
             Ok::<_, String>(fields.collect::<Vec<_>>().join(" "))
         }
     };
@@ -92,7 +95,9 @@ fn one_value_is_taken_as_it_is_and_pairs_as_fields() {
     assert_eq!(shown(&["a="], false).unwrap(), "a:");
     assert_eq!(shown(&["a=b"], true).unwrap(), "a=b");
     assert_eq!(shown(&["+/=="], false).unwrap(), "+/==");
-    for (arguments, bytes) in [(&["a=1", "plain"][..], false), (&["a=1", "b=2"], true), (&["a=1", "a=2"], false)] {
+    for (arguments, bytes) in
+        [(&["a=1", "plain"][..], false), (&["a=1", "b=2"], true), (&["a=1", "a=2"], false)]
+    {
         let said = shown(arguments, bytes).unwrap_err();
         assert!(!said.contains("plain"), "a value is repeated: {said}");
     }
@@ -158,7 +163,10 @@ fn metadata_says_all_that_is_known() {
     ];
     assert_eq!(lines[4..], rest);
     let json = output.json();
-    assert_eq!(json["versions"][0], json!({ "version": 1, "created_secs": 0, "until_secs": 86_400, "state": "expired" }));
+    assert_eq!(
+        json["versions"][0],
+        json!({ "version": 1, "created_secs": 0, "until_secs": 86_400, "state": "expired" })
+    );
     assert_eq!(json["limits"], json!({ "max_versions": 5, "cas": "required", "delete_after_secs": 7_200 }));
     assert_eq!(json["settings"]["generator"]["rule"]["kind"], "password");
     assert_eq!(json["settings"]["custom"], json!({ "owner": "billing" }));
@@ -169,7 +177,8 @@ fn a_prefix_says_what_is_set_and_nothing_else() {
     let none = settings::prefix_settings(&path("kv/a"), &KvSettings::default());
     assert_eq!(none.text(), "kv/a/* has no settings of its own");
     assert_eq!(serde_json::Value::from(none.json().clone()), json!({ "prefix": "kv/a" }));
-    let some = KvSettings { cas: Some(KvCasRule::Required), delete_after_secs: Some(90), ..KvSettings::default() };
+    let some =
+        KvSettings { cas: Some(KvCasRule::Required), delete_after_secs: Some(90), ..KvSettings::default() };
     let some = settings::prefix_settings(&path("kv/a"), &some);
     assert_eq!(some.text(), "kv/a/*\ncas required\ndelete-after 90s");
     assert_eq!(
