@@ -14,6 +14,7 @@ use vouchsafe_protocol::log::{Action, Actor, Decision, Receipt};
 use vouchsafe_protocol::policy::{Role, TpmKind};
 use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_protocol::seen::{SeenClock, SeenEvidence};
+use vouchsafe_results::seen;
 
 use crate::authority::{Leaf, Usage};
 use crate::change::{Admission, Change, Identity, IdentitySubject};
@@ -23,7 +24,6 @@ use crate::introduce::{
 };
 use crate::journal::{Pending, PendingBody, ReceiptSlot};
 use crate::ports::Ports;
-use crate::seen;
 
 /// Lifetime of an operator's certificate: a working day. The key behind it is pinned, so a new one is cheap.
 const OPERATOR_SECS: u64 = 8 * 3600;

@@ -25,12 +25,13 @@ use vouchsafe_protocol::limits::INTRODUCTION_FRAME_LEN;
 use vouchsafe_protocol::policy::{RefusalDetail, Role};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 use vouchsafe_protocol::seen::SeenFacts;
+use vouchsafe_results::seen;
 
 use crate::chains::Chains;
 use crate::challenge::{ChallengeMint, OpenedChallenge};
 use crate::journal::SharedCheckpoint;
+use crate::quoting;
 use crate::state::Roles;
-use crate::{quoting, seen};
 
 /// What every introduction of a running enclave shares.
 pub(crate) struct Shared {

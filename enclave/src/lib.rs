@@ -21,7 +21,6 @@ mod identities;
 mod identity;
 mod introduce;
 mod journal;
-mod json;
 mod keys;
 mod kv;
 mod lease;

@@ -44,6 +44,7 @@ const UNREACHABLE: [Unreachable; 5] = [
             "vouchsafe-enclave",
             "vouchsafe-log",
             "vouchsafe-protocol",
+            "vouchsafe-results",
         ],
         to: &[
             "async-std",

@@ -1,4 +1,4 @@
-//! Writing JSON, for the one thing that the enclave says in it: attestation results. It reads none.
+//! Writing JSON, for results alone. Nothing here reads any.
 
 use core::fmt::Write as _;
 
