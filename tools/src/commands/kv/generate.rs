@@ -28,11 +28,11 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     rule: RuleArgs,
     /// Characters of a password
-    #[arg(long, value_name = "N", default_value_t = 24, requires = "password")]
+    #[arg(long, value_name = "N", default_value_t = 24, conflicts_with_all = ["hex", "uuid", "key"])]
     length: u16,
     /// What a password is made of, and how much of it at least: 'lower', 'upper', 'digits', 'symbols' or '=CHARACTERS',
     /// then ':MINIMUM' if it is not 1 [default: all four]
-    #[arg(long = "class", value_name = "CLASS[:N]", value_parser = class, requires = "password")]
+    #[arg(long = "class", value_name = "CLASS[:N]", value_parser = class, conflicts_with_all = ["hex", "uuid", "key"])]
     classes: Vec<KvClass>,
     /// The vault makes the next version by itself after this time: 12h, 30d
     #[arg(long, value_name = "TIME", value_parser = duration)]
