@@ -138,7 +138,7 @@ impl Derive {
                 self.key(&purpose, ports)
             }
             DeriveRequest::List { prefix, after } => {
-                let (names, more) = names::page(&self.labels, &prefix, after.as_deref())?;
+                let (names, more) = names::page(&self.labels, &prefix, after.as_deref(), 0)?;
                 Ok(Plan::look(DeriveReply::Names { names, more }, None))
             }
             DeriveRequest::Metadata { label } => {

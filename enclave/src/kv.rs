@@ -13,11 +13,11 @@ use vouchsafe_protocol::path::Path;
 use vouchsafe_protocol::refusal::RefusalCode;
 
 use crate::change::Change;
+use crate::names;
 use crate::ports::Ports;
 
 mod change;
 mod generate;
-mod list;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -127,7 +127,10 @@ impl Kv {
                 self.plan_generate(path, generator, cas, now, ports)
             }
             KvRequest::Get { path, select } => self.get(&path, select, now),
-            KvRequest::List { prefix, after, limit } => self.list(&prefix, after.as_deref(), limit),
+            KvRequest::List { prefix, after, limit } => {
+                let (names, more) = names::page(&self.secrets, &prefix, after.as_deref(), limit)?;
+                Ok(Plan::look(KvReply::Names { names, more }, None))
+            }
             KvRequest::Metadata { path } => self.metadata(&path, now),
             KvRequest::Patch { path, set, remove, cas, ttl_secs } => {
                 self.check_cas(&path, cas)?;

@@ -7,13 +7,16 @@ use vouchsafe_protocol::limits::LIST_PAGE;
 use vouchsafe_protocol::path::Path;
 use vouchsafe_protocol::refusal::RefusalCode;
 
-/// One page of the names directly below a prefix, and whether there are more; `/` ends those that have more below. A
-/// whole subtree costs one step, so the work is bounded by the names that are given, whatever lies below them.
+/// One page of the names directly below a prefix, and whether there are more; `/` ends those that have more below. At
+/// most `limit` of them, and [`LIST_PAGE`]; 0 for as many as that. A whole subtree costs one step, so the work is bounded
+/// by the names that are given, whatever lies below them.
 pub(crate) fn page<T>(
     map: &BTreeMap<Box<str>, T>,
     prefix: &Path,
     after: Option<&str>,
+    limit: u16,
 ) -> Result<(Vec<String>, bool), RefusalCode> {
+    let limit = if limit == 0 { LIST_PAGE } else { usize::from(limit).min(LIST_PAGE) };
     let below = format!("{prefix}/");
     let end = format!("{prefix}0"); // '0' is the byte after '/'
     let mut from = match after {
@@ -29,21 +32,27 @@ pub(crate) fn page<T>(
         }
     };
     let mut names = Vec::new();
-    loop {
+    'seek: loop {
         let start = from.as_ref().map(String::as_str);
         if matches!(start, Bound::Included(key) | Bound::Excluded(key) if key >= end.as_str()) {
             return Ok((names, false));
         }
-        let Some((path, _)) = map.range::<str, _>((start, Bound::Excluded(end.as_str()))).next() else {
-            return Ok((names, false));
-        };
-        if names.len() == LIST_PAGE {
-            return Ok((names, true));
+        for (path, _) in map.range::<str, _>((start, Bound::Excluded(end.as_str()))) {
+            if names.len() == limit {
+                return Ok((names, true));
+            }
+            let Some(rest) = path.strip_prefix(&below) else { return Ok((names, false)) };
+            match rest.split_once('/') {
+                None => names.push(rest.to_owned()),
+                Some((subtree, _)) => {
+                    let name = format!("{subtree}/");
+                    from = behind(&below, &name);
+                    names.push(name);
+                    continue 'seek;
+                }
+            }
         }
-        let rest = path.strip_prefix(&below).unwrap_or_default();
-        let name = rest.split_once('/').map_or(rest.to_owned(), |(subtree, _)| format!("{subtree}/"));
-        from = behind(&below, &name);
-        names.push(name);
+        return Ok((names, false));
     }
 }
 

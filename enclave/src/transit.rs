@@ -113,7 +113,7 @@ impl Transit {
                 self.plan_import(key, options, &material, now)
             }
             TransitRequest::List { prefix, after } => {
-                let (names, more) = names::page(&self.keys, &prefix, after.as_deref())?;
+                let (names, more) = names::page(&self.keys, &prefix, after.as_deref(), 0)?;
                 Ok(Plan::look(TransitReply::Names { names, more }, None))
             }
             TransitRequest::Metadata { key } => {
