@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use vouchsafe_crypto::aead::SealingKey;
 use vouchsafe_crypto::secret::{Key32, SecretBytes};
 use vouchsafe_crypto::signature::{LogKey, P256Key};
+use vouchsafe_crypto::transit::signing::SigningKey;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::introduction::Activated;
 use vouchsafe_protocol::kv::{KvFields, KvValue, SecretValue};
@@ -48,6 +49,7 @@ fn v2_keys_cannot_be_copied_compared_printed_or_serialised() {
     assert_lacks!(SecretBytes: Clone, PartialEq, std::fmt::Display, serde::Serialize, std::ops::Deref);
     assert_lacks!(SealingKey: Clone, PartialEq, std::fmt::Display, serde::Serialize, std::ops::Deref);
     assert_lacks!(P256Key: Clone, PartialEq, std::fmt::Display, serde::Serialize, std::ops::Deref);
+    assert_lacks!(SigningKey: Clone, PartialEq, std::fmt::Display, serde::Serialize, std::ops::Deref);
     assert_lacks!(LogKey: Clone, PartialEq, std::fmt::Display, serde::Serialize, std::ops::Deref);
 }
 

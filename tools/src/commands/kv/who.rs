@@ -13,8 +13,9 @@ use crate::failure::Problem;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Who asks")]
 pub(crate) struct Who {
-    /// 'operator', an operator's name, or a role whose identity is in the directory [default: for 'get' and 'watch'
-    /// the agent; for all else the operator if the directory holds an operator's key, and the agent if not]
+    /// 'operator', an operator's name, or a role whose identity is in the directory [default: for what reads a secret
+    /// or uses a key the agent; for all else the operator if the directory holds an operator's key, and the agent if
+    /// not]
     #[arg(long = "as", value_name = "NAME")]
     speaker: Option<String>,
     /// The agent whose identity is in this directory
