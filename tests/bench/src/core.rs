@@ -1,13 +1,16 @@
 //! A core in this process, driven through its public interface: what of an introduction is the server's.
 
+use std::fs::File;
+use std::io::Write as _;
+
 use anyhow::{Context, bail};
 use vouchsafe_attestation::statement;
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::random;
-use vouchsafe_crypto::secret::Key32;
+use vouchsafe_crypto::secret::{Key32, SecretBytes};
 use vouchsafe_crypto::signature::{LogKey, P256Key, P256PublicKey};
 use vouchsafe_crypto::transcript::{chain_head_preimage, chain_link, offer_digest, prove_preimage};
-use vouchsafe_enclave::{Core, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName, SessionId};
+use vouchsafe_enclave::{BootRecord, Core, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName, SessionId};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, EvidenceKind};
 use vouchsafe_protocol::introduction::{
@@ -16,10 +19,11 @@ use vouchsafe_protocol::introduction::{
 };
 use vouchsafe_protocol::kv::{Cas, KvReply, KvRequest, KvValue, SecretValue};
 use vouchsafe_protocol::limits::{INTRODUCTION_FRAME_LEN, LIST_PAGE, REPLY_FRAME_LEN, UNSIGNED_REQUESTS};
-use vouchsafe_protocol::link::StorageReply;
+use vouchsafe_protocol::link::{StorageReply, StreamId};
 use vouchsafe_protocol::session::{AgentFrame, Outcome, Reply, Request, Response, parse_vault_frame};
 
 use crate::clock::{cpu, distribution, quantile};
+use crate::cold::resident;
 use crate::evidence::{BareP384, NOW, Snp};
 use crate::report::{Measured, Row, Unit};
 use crate::sessions::{SECRET_LEN, path_of};
@@ -27,16 +31,21 @@ use crate::sessions::{SECRET_LEN, path_of};
 pub mod keys;
 
 /// A vault whose store is always quick and always says yes.
-struct Vault<'a> {
+pub struct Vault<'a> {
     snp: &'a Snp,
-    core: Core,
-    durable: Durable,
+    pub core: Core,
+    pub durable: Durable,
     operator: P256Key,
+    pub boot: BootRecord,
+    pub root: Key32,
+    /// Where frames of the journal go, if anywhere: each with its length before it.
+    pub journal: Option<File>,
 }
 
-/// The operator's end of a session.
-struct Asking {
+/// One end of a session.
+pub struct Asking {
     id: SessionId,
+    key: P256Key,
     link: [u8; 32],
     number: u64,
     unsigned: u64,
@@ -66,6 +75,7 @@ pub fn measure(snp: &Snp, introductions: usize) -> anyhow::Result<Row> {
 pub fn pages(snp: &Snp, secrets: usize) -> anyhow::Result<Row> {
     let mut vault = Vault::new(snp)?;
     let mut asking = vault.asking()?;
+    let empty = resident(Some(std::process::id()))?;
     for index in 0..secrets {
         let value = KvValue::Bytes(SecretValue::new(vec![0x5a; SECRET_LEN]));
         let put = KvRequest::Put { path: path_of(index).parse()?, value, cas: Cas::Any, ttl_secs: None };
@@ -75,6 +85,7 @@ pub fn pages(snp: &Snp, secrets: usize) -> anyhow::Result<Row> {
         }
     }
     vault.store()?;
+    let each = (resident(Some(std::process::id()))? - empty) / secrets as f64;
     let mut list = |prefix: &str, after: Option<String>| {
         let request = KvRequest::List { prefix: prefix.parse()?, after, limit: 0 };
         let started = cpu();
@@ -107,7 +118,8 @@ pub fn pages(snp: &Snp, secrets: usize) -> anyhow::Result<Row> {
     )
     .goal("others wait for at most 10 ms", longest <= 10e-3)
     .note(format!(
-        "longest {:.2} ms; a prefix with all {secrets} below one name: {:.3} ms",
+        "longest {:.2} ms; a prefix with all {secrets} below one name: {:.3} ms; memory of this process for each \
+         secret of {SECRET_LEN} bytes, buffers of writing included: {each:.0} B",
         longest * 1e3,
         skipping * 1e3
     )))
@@ -115,6 +127,11 @@ pub fn pages(snp: &Snp, secrets: usize) -> anyhow::Result<Row> {
 
 impl<'a> Vault<'a> {
     fn new(snp: &'a Snp) -> anyhow::Result<Self> {
+        Self::keeping(snp, None)
+    }
+
+    /// A vault whose journal is kept.
+    pub fn keeping(snp: &'a Snp, journal: Option<File>) -> anyhow::Result<Self> {
         let operator = P256Key::generate()?;
         let request = InitRequest {
             version: VERSION,
@@ -124,10 +141,12 @@ impl<'a> Vault<'a> {
         };
         let entropy = random::key()?;
         let genesis = Genesis::new(request, PlatformName::Sim, &entropy, &mut KernelPorts)?;
-        let (_, unattested) = genesis.start(b"sealed".to_vec(), Some(1), NOW, &mut KernelPorts)?;
+        let root = Key32::take(&mut genesis.root().expose_secret().clone()).context("no root key")?;
+        let (boot, unattested) = genesis.start(b"sealed".to_vec(), Some(1), NOW, &mut KernelPorts)?;
         let evidence = Evidence::Snp(snp.evidence(&unattested.statement())?);
         let core = unattested.attest(evidence);
-        let mut vault = Self { snp, core, durable: Durable::default(), operator };
+        let durable = Durable::default();
+        let mut vault = Self { snp, core, durable, operator, boot, root, journal };
         vault.store()?;
         let mut asking = vault.asking()?;
         vault.ask(&mut asking, &Request::RoleApply(vec![snp.role.clone()]))?;
@@ -136,23 +155,34 @@ impl<'a> Vault<'a> {
     }
 
     /// Introduces the operator and opens a session.
-    fn asking(&mut self) -> anyhow::Result<Asking> {
+    pub fn asking(&mut self) -> anyhow::Result<Asking> {
         let hello = self.hello(Subject::Operator("op".parse()?))?;
         let offer = self.offer(&hello)?;
         let prove = signed(&hello, &offer, &self.operator, Proof::OperatorKey)?;
         let pending = self.prove(&prove);
         self.store()?;
-        let certificate = self.granted(pending)?.certificate;
+        let grant = self.granted(pending)?;
+        let key = P256Key::from_pkcs8(SecretBytes::new(self.operator.expose_pkcs8().expose_secret().to_vec()))?;
+        self.session(key, &grant)
+    }
+
+    /// Introduces an agent and opens a session.
+    pub fn agent(&mut self) -> anyhow::Result<Asking> {
+        let (_, key, grant) = self.introduced()?;
+        self.session(key, &grant)
+    }
+
+    fn session(&mut self, key: P256Key, grant: &Grant) -> anyhow::Result<Asking> {
         let link = random::array()?;
-        let id = self.core.open_session(&certificate, link, NOW)?;
-        Ok(Asking { id, link, number: 0, unsigned: 0 })
+        let id = self.core.open_session(&grant.certificate, link, NOW)?;
+        Ok(Asking { id, key, link, number: 0, unsigned: 0 })
     }
 
     /// One request, the chain signed when it must be.
-    fn ask(&mut self, asking: &mut Asking, request: &Request) -> anyhow::Result<Pending> {
+    pub fn ask(&mut self, asking: &mut Asking, request: &Request) -> anyhow::Result<Pending> {
         if asking.unsigned == UNSIGNED_REQUESTS {
             let upto = asking.number;
-            let signature = self.operator.sign(&chain_head_preimage(upto, &asking.link))?;
+            let signature = asking.key.sign(&chain_head_preimage(upto, &asking.link))?;
             self.frame(asking.id, AgentFrame::Signature { upto, signature: &signature })?;
             asking.unsigned = 0;
         }
@@ -175,6 +205,10 @@ impl<'a> Vault<'a> {
 
     /// One introduction; gives the server's seconds of processor time.
     fn introduce(&mut self) -> anyhow::Result<f64> {
+        self.introduced().map(|(secs, _, _)| secs)
+    }
+
+    fn introduced(&mut self) -> anyhow::Result<(f64, P256Key, Grant)> {
         let role = self.snp.role.name.clone();
         let hello = self.hello(Subject::Agent { role: role.clone(), kind: EvidenceKind::Snp, tpm: None })?;
         let started = cpu();
@@ -192,8 +226,8 @@ impl<'a> Vault<'a> {
         let started = cpu();
         let pending = self.prove(&prove);
         self.store()?;
-        self.granted(pending)?;
-        Ok((offered + (cpu() - started)).as_secs_f64())
+        let grant = self.granted(pending)?;
+        Ok(((offered + (cpu() - started)).as_secs_f64(), key, grant))
     }
 
     fn hello(&self, subject: Subject) -> anyhow::Result<Vec<u8>> {
@@ -214,8 +248,14 @@ impl<'a> Vault<'a> {
         self.core.admit(outcome, NOW, &mut KernelPorts)
     }
 
-    fn store(&mut self) -> anyhow::Result<()> {
+    pub fn store(&mut self) -> anyhow::Result<()> {
         while let Some(cut) = self.core.cut()? {
+            if let Some(journal) = &mut self.journal {
+                for append in cut.appends.iter().filter(|append| append.stream == StreamId::Journal) {
+                    journal.write_all(&u32::try_from(append.frame.len())?.to_be_bytes())?;
+                    journal.write_all(&append.frame)?;
+                }
+            }
             self.durable = self.durable.max(cut.ticket.stored(&StorageReply::Done)?);
         }
         Ok(())

@@ -22,6 +22,7 @@ mod compare;
 mod core;
 mod echo;
 mod evidence;
+mod leases;
 mod load;
 mod openbao;
 mod report;
@@ -67,6 +68,8 @@ enum Part {
     Introduction,
     /// Encrypting and signing.
     Keys,
+    /// Many leases: memory, restart, and their end by one decision.
+    Leases,
     /// Pages of names.
     List,
     /// Reads and writes.
@@ -85,6 +88,7 @@ struct Extent {
     rounds: usize,
     sessions: Vec<usize>,
     secrets: usize,
+    leases: usize,
     idle_sessions: usize,
 }
 
@@ -97,6 +101,7 @@ fn full() -> Extent {
         rounds: 5,
         sessions: vec![1, 16, 64],
         secrets: 100_000,
+        leases: 1_000_000,
         idle_sessions: 500,
     }
 }
@@ -110,6 +115,7 @@ fn quick() -> Extent {
         rounds: 1,
         sessions: vec![1, 8],
         secrets: 2_000,
+        leases: 20_000,
         idle_sessions: 20,
     }
 }
@@ -170,6 +176,9 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         say("listing");
         let snp = Snp::new(SimulatedChip::generate(Product::Genoa)?)?;
         rows.push(core::pages(&snp, extent.secrets)?);
+    }
+    if wanted(Part::Leases) {
+        rows.extend(leases::measure(extent.leases)?);
     }
     if wanted(Part::Cold) {
         rows.extend(cold::measure(&extent).await?);
