@@ -1,6 +1,7 @@
 //! The birth of a vault: a root key that never existed before, an authority, and the first record.
 
 use vouchsafe_attestation::anchors::TrustAnchors;
+use vouchsafe_authority::Authority;
 use vouchsafe_crypto::digest::hkdf_sha256;
 use vouchsafe_crypto::secret::Key32;
 use vouchsafe_crypto::signature::{P256Key, P256PublicKey};
@@ -13,7 +14,6 @@ use vouchsafe_protocol::limits::OPERATORS;
 use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, PolicyRule};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
 
-use crate::authority::Authority;
 use crate::boot::{BootRecord, PlatformName};
 use crate::change::Change;
 use crate::journal::{Journal, JournalStart};

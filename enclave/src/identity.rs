@@ -5,6 +5,7 @@ use std::sync::Arc;
 use vouchsafe_attestation::Appraisal;
 use vouchsafe_attestation::appraisal::PlatformClass;
 use vouchsafe_attestation::tpm::clock::ClockError;
+use vouchsafe_authority::{Leaf, Usage};
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::id::{AnchorClass, RoleName};
@@ -16,7 +17,6 @@ use vouchsafe_protocol::refusal::RefusalCode;
 use vouchsafe_protocol::seen::{SeenClock, SeenEvidence};
 use vouchsafe_results::seen;
 
-use crate::authority::{Leaf, Usage};
 use crate::change::{Admission, Change, Identity, IdentitySubject};
 use crate::core::{Core, TWO_BOOTS};
 use crate::introduce::{

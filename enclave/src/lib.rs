@@ -6,7 +6,6 @@
 //! Left to the caller (`vouchsafe-enclave-runtime`): the links, the inner TLS, sealing the root key with the
 //! platform, and passing the platform's counter on.
 
-mod authority;
 mod boot;
 mod chains;
 mod challenge;

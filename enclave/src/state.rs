@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vouchsafe_attestation::Collateral;
+use vouchsafe_authority::Authority;
 use vouchsafe_attestation::anchors::TrustAnchors;
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::SecretBytes;
@@ -16,7 +17,6 @@ use vouchsafe_protocol::introduction::InitRequest;
 use vouchsafe_protocol::policy::Role;
 use vouchsafe_protocol::policy::grants::Grants;
 
-use crate::authority::Authority;
 use crate::change::{Admission, Change, Identity, MarkKind};
 use crate::clocks::Clocks;
 use crate::derive::Derive;

@@ -1,6 +1,8 @@
 //! The vault's certificate authority: X.509 SVIDs for attested keys, and the vault's own TLS certificate.
 //!
-//! Names in a certificate come from policy and from the vault id, never from a request.
+//! Trusted for: certificates that say exactly what the caller gives, in the forms of SPIFFE X.509-SVID and RFC 5280.
+//! Not trusted for: whom to issue what; names come from policy and from the vault id, never from a request.
+//! Left to the caller: time, serial numbers, and to keep what [`Authority::restore`] needs.
 
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -28,27 +30,32 @@ const RESULTS_SERIAL: u64 = 1 << 40;
 /// A certificate could not be made: randomness failed, or a name is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a certificate could not be issued")]
-pub(crate) struct IssueError;
+pub struct IssueError;
 
 /// The authority: its key and its self-signed certificate.
-pub(crate) struct Authority {
+#[derive(Debug)]
+pub struct Authority {
     key: P256Key,
     certificate: Vec<u8>,
     vault_id: VaultId,
 }
 
 /// What a certificate says besides its subject.
-pub(crate) struct Leaf<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Leaf<'a> {
+    /// Serial number.
     pub serial: u64,
     /// Begins with `/`; from policy, never from a request.
     pub spiffe_path: &'a str,
+    /// What it is for.
     pub usage: Usage,
+    /// End of its life, in seconds since 1970.
     pub not_after_secs: u64,
 }
 
 /// What a certificate is for.
-#[derive(Clone, Copy)]
-pub(crate) enum Usage {
+#[derive(Clone, Copy, Debug)]
+pub enum Usage {
     /// A client of the vault.
     Client,
     /// The key that signs attestation results.
