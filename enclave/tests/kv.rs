@@ -246,7 +246,7 @@ fn the_vault_rotates_when_it_is_time_and_ends_the_grace() {
     assert_eq!(scene.read("kv/web/a", KvSelect::Previous), Err(RefusalCode::Expired));
     assert_eq!(scene.read("kv/web/a", KvSelect::Current).unwrap(), second);
     // After a long rest one version is made, not one for each period.
-    scene.pass(3000);
+    scene.pass(2000);
     let mut scene = scene.crash();
     scene.tick();
     let KvReply::Metadata(known) =
