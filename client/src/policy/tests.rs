@@ -3,9 +3,10 @@
 #![expect(clippy::string_slice, reason = "tests cut text where they found something in it")]
 
 use vouchsafe_protocol::policy::{
-    AbiVersion, Accept, AkRule, AuthorKeyRule, BitRule, ChipRule, CspName, EkRule, Expiry, IdBlockRule,
-    IdRule, LaunchDigest, MigrationAgentRule, MitigationRule, PcrExpectation, Permission, Product,
-    ReportIdRule, RevocationRule, SnpAccept, Tcb, TcbFloor, TcbGrace, TpmKindRule, UserDataRule,
+    AbiVersion, Accept, AgeCondition, AkRule, AuthorKeyRule, BitRule, Capability, ChipRule, Conditions,
+    CspName, Deny, EkRule, Expiry, Hours, HoursCondition, IdBlockRule, IdRule, LaunchDigest, LeaseTerms,
+    MigrationAgentRule, MitigationRule, PcrExpectation, Permission, PlatformCondition, PlatformKind, Product,
+    Renewal, ReportIdRule, RevocationRule, SnpAccept, Tcb, TcbFloor, TcbGrace, TpmKindRule, UserDataRule,
 };
 
 use super::*;
@@ -217,12 +218,84 @@ fn unknown_keys_are_refused_where_they_stand() {
          report_id, migration_agent, reserved_fields"
     );
     assert_eq!(
-        broken("can  ", "max_lease = \"15m\"\ncan  "),
-        "role.toml:24: unknown key 'max_lease'; known here: path, can"
+        broken("can  ", "max_lese = \"15m\"\ncan  "),
+        "role.toml:24: unknown key 'max_lese'; known here: path, can, renew, lease, max_lease, evidence_age, platform, \
+         hours, days"
     );
     assert!(broken("{ smt =", "{ sMt =").starts_with("role.toml:11: unknown key 'sMt'"));
     assert!(broken("[role.", "[rule]\n[role.").starts_with("role.toml:1: unknown key 'rule'"));
     assert!(broken("spiffe_path ", "spiffe ").contains("'spiffe_path' is missing"));
+}
+
+#[test]
+fn grants_say_when_and_for_how_long() {
+    let more = |more: &str| {
+        let text = ROLE.replace("can  ", &format!("{more}\ncan  "));
+        compile(&[("role.toml", &text), ("values.toml", VALUES)]).map(|roles| roles[0].allow[0].clone())
+    };
+    let lease = |text: &str| more(text).unwrap().lease;
+    let terms = |ttl_secs, max_secs, renewal| LeaseTerms::Lease { ttl_secs, max_secs, renewal };
+    assert_eq!(lease(""), LeaseTerms::None);
+    assert_eq!(lease("lease = '15m'"), terms(900, 900, Renewal::SameEvidence));
+    assert_eq!(lease("max_lease = '15m'"), terms(900, 900, Renewal::SameEvidence));
+    let both = "lease = '15m'\nmax_lease = '1d'\nrenew = 'fresh-evidence'";
+    assert_eq!(lease(both), terms(900, 86_400, Renewal::FreshEvidence));
+    let when = |text: &str| more(text).unwrap().when;
+    assert_eq!(when(""), Conditions::default());
+    assert_eq!(when("evidence_age = '10m'").evidence_age, AgeCondition::AtMost(600));
+    let platforms = PlatformCondition::OneOf(vec![PlatformKind::Tpm, PlatformKind::SnpVtpm]);
+    assert_eq!(when("platform = ['tpm', 'snp-vtpm']").platform, platforms);
+    let hours =
+        |from_minute, until_minute, days| HoursCondition::Within(Hours { from_minute, until_minute, days });
+    assert_eq!(when("hours = '22:30-06:00'").hours, hours(1350, 360, 0x7f));
+    assert_eq!(when("days = ['mon', 'sun']").hours, hours(0, 1440, 0x41));
+    assert_eq!(when("hours = '00:00-24:00'\ndays = ['fri']").hours, hours(0, 1440, 0x10));
+    for (text, said) in [
+        ("renew = 'same-evidence'", "a lease to renew"),
+        ("lease = '2h'\nmax_lease = '1h'", "max_lease is shorter than lease"),
+        ("lease = '0s'", "the lease is not between"),
+        ("lease = '31d'", "the lease is not between"),
+        ("evidence_age = '0s'", "evidence_age is not between"),
+        ("platform = []", "platform names no kind, or one twice"),
+        ("platform = ['tpm', 'tpm']", "platform names no kind, or one twice"),
+        ("hours = '8-18'", "two times in UTC"),
+        ("hours = '08:00-08:00'", "hours are no window"),
+        ("hours = '24:00-06:00'", "hours are no window"),
+        ("hours = '08:60-18:00'", "two times in UTC"),
+        ("days = []", "hours are no window"),
+        ("days = ['monday']", "expected 'mon'"),
+    ] {
+        let error = more(text).unwrap_err().to_string();
+        assert!(error.contains(said), "{text}: {error}");
+    }
+}
+
+#[test]
+fn denials_and_quotas_are_read() {
+    let with = |top: &str, deny: &str| {
+        let text = ROLE.replace("spiffe_path ", &format!("{top}\nspiffe_path "));
+        let name = ROLE.split_once("[role.").unwrap().1.split_once(']').unwrap().0;
+        let deny = deny.replace("[[deny]]", &format!("[[role.{name}.deny]]"));
+        compile(&[("role.toml", &format!("{text}\n{deny}")), ("values.toml", VALUES)])
+            .map(|mut roles| roles.remove(0))
+    };
+    let role = with("leases = 7", "[[deny]]\npath = 'kv/+/root'\ncannot = ['read', 'write']\n").unwrap();
+    let cannot = vec![Capability::Read, Capability::Write];
+    assert_eq!(role.deny, [Deny { path: "kv/+/root".to_owned(), cannot }]);
+    assert_eq!((role.leases, role.leases_per_identity), (7, 7));
+    let role = with("", "").unwrap();
+    assert_eq!((role.deny.len(), role.leases, role.leases_per_identity), (0, 100_000, 1_000));
+    for (top, deny, said) in [
+        ("leases = 5\nleases_per_identity = 6", "", "leases_per_identity is more than leases"),
+        ("leases = 2000001", "", "expected a whole number"),
+        ("", "[[deny]]\npath = 'kv/*'\ncannot = []\n", "no capability"),
+        ("", "[[deny]]\npath = 'kv/**'\ncannot = ['read']\n", "path is not"),
+        ("", "[[deny]]\npath = 'kv/*'\ncan = ['read']\n", "'cannot' is missing"),
+        ("", "[[deny]]\npath = 'kv/*'\ncannot = ['read']\nlease = '1h'\n", "unknown key 'lease'"),
+    ] {
+        let error = with(top, deny).unwrap_err().to_string();
+        assert!(error.contains(said), "{top} {deny}: {error}");
+    }
 }
 
 #[test]
@@ -267,9 +340,19 @@ fn every_value_has_one_form() {
         ("\"genoa\"", "\"Genoa\"", "8: expected 'milan', 'genoa' or 'turin'"),
         ("= 0\n", "= 4\n", "12: expected a whole number from 0 to 3"),
         ("= 0\n", "= -1\n", "12: expected a whole number from 0 to 3"),
-        ("\"list\"]", "\"sign\"]", "24: expected 'delete', 'destroy', 'list', 'read' or 'write'"),
+        (
+            "\"list\"]",
+            "\"peek\"]",
+            "24: expected 'data-key', 'decrypt', 'delete', 'derive', 'destroy', 'encrypt', 'export', 'list', 'manage', \
+             'read', 'rewrap', 'sign', 'verify' or 'write'",
+        ),
         ("\"list\"]", "\"read\"]", "22: Read is listed twice"),
-        ("kv/billing/*", "kv/billing*", "22: path is not a canonical path or one followed by '/*'"),
+        (
+            "kv/billing/*",
+            "kv/billing*",
+            "22: path is not a canonical path with '+', '{role}', '{platform}' or '{measurement}' for whole segments, \
+             and '/*' at its end",
+        ),
     ] {
         assert_eq!(broken(from, to), format!("role.toml:{message}"), "{to}");
     }
