@@ -171,7 +171,7 @@ pub fn open(
     // As in `seal`.
     let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
     let len = key
-        .open_within(nonce, Aad::from(bound.associated()), &mut *sealed, HEADER_LEN..)
+        .open_within(nonce, Aad::from(bound.associated()), &mut sealed, HEADER_LEN..)
         .map_err(|_| OpenError)?
         .len();
     sealed.truncate(len);

@@ -1,6 +1,12 @@
 //! The transit engine: what each kind of key does, and every way in which it is refused.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests and their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests and their helpers"
+)]
 
 #[path = "support/keys.rs"]
 mod keys;

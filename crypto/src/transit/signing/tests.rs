@@ -26,7 +26,8 @@ fn every_kind_signs_and_every_other_key_and_message_is_refused() {
 #[test]
 fn ed25519_matches_rfc_8032() {
     let hex = |text: &str| -> Vec<u8> {
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+        let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        text.as_bytes().chunks(2).map(digits).collect()
     };
     let seed = hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
     let key = SigningKey::read(Algorithm::Ed25519, &SecretBytes::new(seed)).unwrap();
