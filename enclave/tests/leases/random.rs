@@ -170,6 +170,12 @@ impl Reference {
         !held.ended && held.until > self.now && self.identity(held.identity).is_some_and(|known| !known.ended)
     }
 
+    /// When an identity's evidence is too old: as was said when it was issued, or sooner by policy in force.
+    fn old_at(&self, number: u64) -> u64 {
+        let known = self.identity(number).unwrap();
+        known.evidence_until.min(known.at + self.policy(known.agent).max_age)
+    }
+
     /// Ends identities that policy does not accept, as ticks do.
     fn judge(&mut self) {
         let (now, policies) = (self.now, &self.policies);
@@ -203,7 +209,7 @@ impl Reference {
             return Expected::Refused(RefusalCode::Quota);
         }
         let perhaps = count(&|held| !held.cleaned);
-        let evidence_until = self.identity(identity).unwrap().evidence_until;
+        let evidence_until = self.old_at(identity);
         let (until, end) = ((self.now + u64::from(ttl)).min(evidence_until), self.now + u64::from(max));
         if perhaps { Expected::PerhapsQuota(until, end) } else { Expected::Lease(until, end) }
     }
@@ -229,7 +235,7 @@ impl Reference {
         if wished > held.until && held.until == held.end {
             return Err(Expected::Refused(RefusalCode::LeaseEnd));
         }
-        let evidence_until = self.identity(latest).unwrap().evidence_until;
+        let evidence_until = self.old_at(latest);
         let until = wished.min(held.end).max(held.until).min(evidence_until);
         let end = held.end;
         let held = &mut self.leases[index];
@@ -390,6 +396,10 @@ impl Run {
                 assert!(self.compare(*agent, expected, answer));
             }
             Event::Introduce(agent) => {
+                if self.reference.is_out(*agent) {
+                    // The session went with the identity.
+                    self.sessions[*agent] = None;
+                }
                 let (key, role, measurement) = AGENTS[*agent];
                 let key = copied(&self.keys[key]);
                 let answer = self.world().introduce(ROLES[role], &key, MEASUREMENTS[measurement]);

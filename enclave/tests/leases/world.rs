@@ -186,6 +186,8 @@ impl World {
     /// A crash, after which the operator comes back.
     pub fn crash(self) -> Self {
         let mut vault = self.vault.crash();
+        // As the process around the core does: time goes on from the core's.
+        vault.now = vault.now.max(vault.core.clock());
         let operator = operator(&mut vault);
         Self { vault, operator }
     }
