@@ -133,8 +133,12 @@ pub(crate) enum IdentitySubject {
 impl Identity {
     /// What an agent's rules are asked about.
     pub fn asking(&self, now_secs: u64) -> Option<Asking<'_>> {
-        let IdentitySubject::Agent { role, platform, measurement, kind, .. } = &self.subject else { return None };
-        let (platform, measurement) = (Some(platform.as_slice()), Some(measurement.as_slice()));
+        let IdentitySubject::Agent { role, platform, measurement, kind, .. } = &self.subject else {
+            return None;
+        };
+        // Zeros name no platform: a chip that is masked, or behind a VLEK.
+        let platform = Some(platform.as_slice()).filter(|id| id.iter().any(|byte| *byte != 0));
+        let measurement = Some(measurement.as_slice());
         Some(Asking { role, platform, measurement, kind: *kind, evidence_at_secs: self.at_secs, now_secs })
     }
 }

@@ -29,6 +29,8 @@ use crate::space::Space;
 use crate::standing::Chores;
 use crate::state::{Inconsistent, State};
 
+/// Identities that one record ends.
+const REVOKED_TOGETHER: usize = 10_000;
 /// Two boots of one TPM's key are alive.
 pub(crate) const TWO_BOOTS: &str = "tpm.clock.two-boots";
 /// An identity of a boot after which a later one was seen.
@@ -424,13 +426,13 @@ impl Core {
         now: u64,
         ports: &mut dyn Ports,
     ) -> Result<(), RefusalCode> {
-        if identities.is_empty() {
-            return Ok(());
+        // However many there are, each record of them fits a frame.
+        for some in identities.chunks(REVOKED_TOGETHER) {
+            let action = Action::Revoke { identities: some.to_vec(), rule: rule.to_owned() };
+            let entry = self.entry((Actor::Vault, None, action, Decision::Allowed), now, ports)?;
+            self.sessions.retain(|_, session| !some.contains(&session.newest()));
+            self.commit(&entry, &Change::Revoke { identities: some.to_vec() }, None);
         }
-        let action = Action::Revoke { identities: identities.clone(), rule: rule.to_owned() };
-        let entry = self.entry((Actor::Vault, None, action, Decision::Allowed), now, ports)?;
-        self.sessions.retain(|_, session| !identities.contains(&session.newest()));
-        self.commit(&entry, &Change::Revoke { identities }, None);
         Ok(())
     }
 

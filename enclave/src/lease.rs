@@ -40,6 +40,8 @@ struct Entry {
     identity: u64,
     role: u32,
     can: Capability,
+    /// The first identity that would be issued after it was handed out or renewed.
+    fresh_from: u64,
     until_secs: u64,
     end_secs: u64,
 }
@@ -92,7 +94,8 @@ impl Leases {
         self.ends.iter().take(STEP).take_while(|(secs, _)| *secs <= now).last().copied()
     }
 
-    pub fn insert(&mut self, new: &NewLease) {
+    /// `fresh_from` is the number that the next identity will get.
+    pub fn insert(&mut self, new: &NewLease, fresh_from: u64) {
         let NewLease { lease: Lease { number, until_secs, end_secs }, path, can, identity, role } = new;
         let role = self.role_index(role);
         if let Some((_, count)) = self.roles.get_mut(role) {
@@ -103,6 +106,7 @@ impl Leases {
             identity: *identity,
             role: u32::try_from(role).unwrap_or(u32::MAX),
             can: *can,
+            fresh_from,
             until_secs: *until_secs,
             end_secs: *end_secs,
         };
@@ -112,13 +116,14 @@ impl Leases {
         self.by_number.insert(*number, entry);
     }
 
-    pub fn renew(&mut self, renewed: &RenewedLease) {
+    /// `fresh_from` as in [`Self::insert`].
+    pub fn renew(&mut self, renewed: &RenewedLease, fresh_from: u64) {
         let RenewedLease { lease: Lease { number, until_secs, end_secs: _ }, identity } = renewed;
         let Some(entry) = self.by_number.get_mut(number) else { return };
         self.ends.remove(&(entry.until_secs, *number));
         self.ends.insert((*until_secs, *number));
         let before = std::mem::replace(&mut entry.identity, *identity);
-        entry.until_secs = *until_secs;
+        (entry.until_secs, entry.fresh_from) = (*until_secs, fresh_from);
         self.count_off(before);
         *self.of_identity.entry(*identity).or_default() += 1;
     }
@@ -204,11 +209,11 @@ impl Leases {
     pub fn digest_into(&self, part: &mut dyn FnMut(&[u8])) {
         part(&self.last.to_be_bytes());
         for (number, entry) in &self.by_number {
-            let Entry { path, identity, role, can, until_secs, end_secs } = entry;
+            let Entry { path, identity, role, can, fresh_from, until_secs, end_secs } = entry;
             part(path.as_bytes());
             part(&role.to_be_bytes());
             part(&[*can as u8]);
-            for value in [number, identity, until_secs, end_secs] {
+            for value in [number, identity, fresh_from, until_secs, end_secs] {
                 part(&value.to_be_bytes());
             }
         }
@@ -236,7 +241,8 @@ impl State {
             return Err(RefusalCode::Quota);
         }
         let end_secs = now.saturating_add(u64::from(max_secs));
-        let until_secs = now.saturating_add(u64::from(ttl_secs)).min(identity.evidence_until_secs);
+        let old_at = identity.evidence_until_secs.min(self.too_old_at(identity));
+        let until_secs = now.saturating_add(u64::from(ttl_secs)).min(old_at);
         let lease = Lease { number: self.leases.next(), until_secs, end_secs };
         let (path, role) = (path.clone(), role.name.clone());
         Ok(Some(NewLease { lease, path, can, identity: identity.number, role }))
@@ -290,7 +296,7 @@ impl State {
         let LeaseTerms::Lease { ttl_secs, max_secs: _, renewal } = terms else {
             return Err(RefusalCode::Denied);
         };
-        if renewal == Renewal::FreshEvidence && newest.number <= entry.identity {
+        if renewal == Renewal::FreshEvidence && newest.number < entry.fresh_from {
             return Err(RefusalCode::EvidenceExpired);
         }
         let wished = now.saturating_add(u64::from(ttl_secs));
@@ -298,7 +304,10 @@ impl State {
             return Err(RefusalCode::LeaseEnd);
         }
         // What was promised is not shortened; but a change of policy may let the new evidence get less old.
-        let until_secs = wished.min(entry.end_secs).max(entry.until_secs).min(newest.evidence_until_secs);
+        let resting = self.identities.get(entry.identity).filter(|before| before.number > newest.number);
+        let newest = resting.unwrap_or(newest);
+        let old_at = newest.evidence_until_secs.min(self.too_old_at(newest));
+        let until_secs = wished.min(entry.end_secs).max(entry.until_secs).min(old_at);
         let lease = Lease { number, until_secs, end_secs: entry.end_secs };
         Ok(RenewedLease { lease, identity: newest.number })
     }

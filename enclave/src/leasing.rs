@@ -97,7 +97,7 @@ impl Core {
         let (path, can) = state.leased(number, newest, now)?;
         // 2
         state
-            .judge(newest, now)
+            .judge_again(newest, now)
             .map_err(|rule| Refusal { code: RefusalCode::EvidenceExpired, rule: Some(rule.to_owned()) })?;
         // 3
         let asking = newest.asking(now).ok_or(RefusalCode::Denied)?;

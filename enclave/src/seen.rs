@@ -31,7 +31,9 @@ impl Seen {
         let encoded = codec::encode(record).unwrap_or_default();
         self.len += encoded.len();
         let platform = record.platform.clone();
-        let kept = Record { not_after_secs: record.not_after_unix_secs, platform, encoded };
+        // Leases may rest on evidence whose certificate has ended.
+        let not_after_secs = record.not_after_unix_secs.max(record.evidence_until_unix_secs);
+        let kept = Record { not_after_secs, platform, encoded };
         if let Some(before) = self.records.insert(record.identity, kept) {
             self.len -= before.encoded.len();
         }

@@ -16,9 +16,8 @@ pub struct SessionId(pub(crate) u64);
 
 /// One open session.
 pub(crate) struct Session {
+    /// The newest identity of the key and role that it was opened with: what it rests on.
     pub identity: Identity,
-    /// Number and ends of the newest identity of the same key and role: what the session rests on.
-    newest: Standing,
     /// Revision of the policy by which that identity was last judged; 0 for none.
     pub judged: u64,
     key: P256PublicKey,
@@ -31,34 +30,18 @@ pub(crate) struct Session {
     unsigned: VecDeque<([u8; 32], u64)>,
 }
 
-/// What is asked of the newest identity.
-#[derive(Clone, Copy)]
-struct Standing {
-    number: u64,
-    not_after_secs: u64,
-    evidence_until_secs: u64,
-}
-
-impl Standing {
-    fn of(identity: &Identity) -> Self {
-        let Identity { number, not_after_secs, evidence_until_secs, .. } = *identity;
-        Self { number, not_after_secs, evidence_until_secs }
-    }
-}
-
 impl Session {
     /// Starts the chain at the TLS exporter's value, so a chain belongs to one connection.
     pub fn open(identity: Identity, exporter: [u8; 32]) -> Result<Self, RefusalCode> {
         let key = P256PublicKey::from_spki(&identity.key).map_err(|_| RefusalCode::Identity)?;
-        let newest = Standing::of(&identity);
         let unsigned = VecDeque::new();
-        Ok(Self { identity, newest, judged: 0, key, start: exporter, head: exporter, last: 0, unsigned })
+        Ok(Self { identity, judged: 0, key, start: exporter, head: exporter, last: 0, unsigned })
     }
 
     /// Goes on with an identity of the same key and role that was issued later.
     pub fn renew(&mut self, identity: &Identity) {
         if self.is_renewed_by(identity) {
-            (self.newest, self.judged) = (Standing::of(identity), 0);
+            (self.identity, self.judged) = (identity.clone(), 0);
         }
     }
 
@@ -71,12 +54,12 @@ impl Session {
             (IdentitySubject::Agent { .. }, IdentitySubject::Operator(_))
             | (IdentitySubject::Operator(_), IdentitySubject::Agent { .. }) => false,
         };
-        identity.number > self.newest.number && same_subject && self.identity.key == identity.key
+        identity.number > self.identity.number && same_subject && self.identity.key == identity.key
     }
 
     /// Number of the identity that the session rests on.
     pub fn newest(&self) -> u64 {
-        self.newest.number
+        self.identity.number
     }
 
     /// Takes the next request into the chain.
@@ -123,10 +106,10 @@ impl Session {
 
     /// Whether the session may go on; evidence has its own clock, apart from the certificate's.
     pub fn check_alive(&self, now: u64) -> Result<(), RefusalCode> {
-        if now >= self.newest.not_after_secs {
+        if now >= self.identity.not_after_secs {
             return Err(RefusalCode::Identity);
         }
-        if now >= self.newest.evidence_until_secs {
+        if now >= self.identity.evidence_until_secs {
             return Err(RefusalCode::EvidenceExpired);
         }
         Ok(())
@@ -140,7 +123,7 @@ impl Session {
 
     /// When the next of them comes, in seconds since 1970.
     pub fn deadline(&self) -> u64 {
-        let ends = self.newest.not_after_secs.min(self.newest.evidence_until_secs);
+        let ends = self.identity.not_after_secs.min(self.identity.evidence_until_secs);
         self.sign_by().map_or(ends, |by| ends.min(by.saturating_add(1)))
     }
 

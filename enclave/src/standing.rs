@@ -1,9 +1,10 @@
 //! Whether an identity still stands: nothing revoked it, and its evidence satisfies the policy in force now. Asked before
 //! every request, so that a decision holds from the next one on.
 
-use vouchsafe_attestation::explain::{accepted_by, explain_seen, refusal};
+use vouchsafe_attestation::explain::{Explained, Outcome, Untried, explain_seen, refusal};
 use vouchsafe_protocol::log::{Action, Actor, Decision};
 use vouchsafe_protocol::refusal::{Refusal, RefusalCode};
+use vouchsafe_results::seen::REVOCATION_UNCHECKED;
 
 use crate::change::{Change, Identity, IdentitySubject};
 use crate::core::{Core, TWO_BOOTS};
@@ -50,10 +51,28 @@ impl State {
         let role = &self.roles.get(role).ok_or(ROLE_GONE)?.role;
         let seen = self.seen.of(identity.number).ok_or(EVIDENCE_FORGOTTEN)?;
         let rules = explain_seen(&seen.facts, &role.accept, now).map_err(|error| error.code())?;
-        if accepted_by(&rules).is_none() {
-            return Err(refusal(&rules).code());
+        // What the record does not show was seen when it was made, if it was asked for then; else it does not count.
+        let was_seen = |untried: &Untried| match untried {
+            Untried::Revocation => !seen.warnings.iter().any(|code| code == REVOCATION_UNCHECKED),
+            Untried::Credential | Untried::Freshness | Untried::Logs => false,
+        };
+        let accepts = |rule: &Explained| matches!(rule.outcome, Outcome::Accepts(_));
+        if !rules.iter().any(|rule| accepts(rule) && rule.untried.iter().all(was_seen)) {
+            let forgotten = rules.iter().any(accepts);
+            return Err(if forgotten { EVIDENCE_FORGOTTEN } else { refusal(&rules).code() });
         }
         self.check_age(identity, now)
+    }
+
+    /// Judges an identity as a renewal asks for it: also by what only time changes, as far as what it showed is known.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn judge_again(&self, identity: &Identity, now: u64) -> Result<(), &'static str> {
+        match self.judge(identity, now) {
+            Err(EVIDENCE_FORGOTTEN) => self.stands(identity, false, now),
+            judged => judged,
+        }
     }
 
     /// Judges an identity by its role as it is now, if it was accepted by what that was before; and its age in any case.
@@ -75,7 +94,7 @@ impl State {
     }
 
     /// When an identity's evidence is too old by what its role says now.
-    fn too_old_at(&self, identity: &Identity) -> u64 {
+    pub fn too_old_at(&self, identity: &Identity) -> u64 {
         let IdentitySubject::Agent { role, .. } = &identity.subject else { return u64::MAX };
         let most = self.roles.get(role).map_or(0, |role| role.role.evidence_max_age_secs);
         identity.at_secs.saturating_add(u64::from(most))

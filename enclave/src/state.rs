@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use vouchsafe_attestation::Collateral;
-use vouchsafe_authority::Authority;
 use vouchsafe_attestation::anchors::TrustAnchors;
+use vouchsafe_authority::Authority;
 use vouchsafe_crypto::digest::sha256;
 use vouchsafe_crypto::secret::SecretBytes;
 use vouchsafe_crypto::signature::P256Key;
@@ -154,12 +154,12 @@ impl State {
                 if lease.lease.number != self.leases.next() {
                     return Err(Inconsistent);
                 }
-                self.leases.insert(lease);
+                self.leases.insert(lease, self.identities.next());
                 if let Some(change) = with {
                     self.apply(change)?;
                 }
             }
-            Change::LeaseRenewed(renewed) => self.leases.renew(renewed),
+            Change::LeaseRenewed(renewed) => self.leases.renew(renewed, self.identities.next()),
             Change::LeaseRevoked { number } => self.leases.remove(*number),
             Change::LeasesEnded { last } => self.leases.remove_ended(*last),
             Change::Decision(decision) => self.revocations.add(decision.clone()),
@@ -177,6 +177,7 @@ impl State {
             return Err(Inconsistent);
         }
         self.identities.forget_ended(identity.at_secs);
+        self.seen.forget_ended(identity.at_secs);
         self.identities.insert(identity.clone());
         if let Some(clock) = identity.clock {
             self.clocks.remember(clock, identity.number);
@@ -196,7 +197,9 @@ impl State {
         };
         let mut all: Roles = self.roles.values().map(|kept| compiled(&kept.role, kept.since)).collect();
         for role in roles {
-            let same = all.get(&role.name).filter(|known| known.role == *role);
+            // Only what is accepted, and how old it may get, is judged again.
+            let asks = |role: &Role| (role.accept.clone(), role.evidence_max_age_secs);
+            let same = all.get(&role.name).filter(|known| asks(&known.role) == asks(role));
             all.extend([compiled(role, same.map_or(next, |known| known.since))]);
         }
         self.roles = Arc::new(all);

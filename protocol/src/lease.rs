@@ -57,9 +57,9 @@ pub enum Selector {
     /// One lease.
     Lease(u64),
     /// Identities whose evidence shows this: the launch digest (48 bytes), or the digest of the quoted PCRs (32).
-    Measurement(Vec<u8>),
+    Measurement(#[serde(deserialize_with = "crate::kv::bounded::list::<_, _, 64>")] Vec<u8>),
     /// Identities on one platform: a chip id (64 bytes), or SHA-256 of the key that an anchor vouches for (32).
-    Platform(Vec<u8>),
+    Platform(#[serde(deserialize_with = "crate::kv::bounded::list::<_, _, 64>")] Vec<u8>),
     /// Leases of a path and of everything below it.
     Prefix(Path),
     /// Identities of a role.

@@ -93,7 +93,7 @@ impl Core {
     /// new, or if it could not read what there is (V7): policy, evidence and identity are looked at again, now.
     pub fn notice(&mut self, id: SessionId, now: u64, ports: &mut dyn Ports) -> Option<Pending> {
         let now = self.advance_clock(now);
-        if self.has_ended() || self.left_behind(id).is_some() {
+        if self.has_ended() || self.check_standing(id, now, ports).is_err() {
             return None;
         }
         let news = self.watches.take_news(id);

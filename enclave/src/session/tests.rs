@@ -129,3 +129,46 @@ fn signing_one_behind_does_not_renew_the_time_of_what_stays_unsigned() {
     agent.ask(NOW + 8).unwrap();
     assert_eq!(agent.ask(NOW + 9), Err(RefusalCode::Unsigned));
 }
+
+fn agent_identity(number: u64, key: &P256Key, platform: Vec<u8>) -> Identity {
+    let subject = IdentitySubject::Agent {
+        role: "web".parse().unwrap(),
+        evidence: [number as u8; 32],
+        platform,
+        measurement: vec![1; 48],
+        kind: vouchsafe_protocol::policy::PlatformKind::Snp,
+    };
+    Identity {
+        number,
+        certificate: [1; 32],
+        key: key.spki(),
+        subject,
+        at_secs: NOW,
+        not_after_secs: NOW + 1_000,
+        evidence_until_secs: NOW + 500,
+        clock: None,
+    }
+}
+
+#[test]
+fn s12_a_chip_that_is_not_shown_names_no_platform() {
+    let key = P256Key::generate().unwrap();
+    assert!(agent_identity(1, &key, vec![0; 64]).asking(NOW).unwrap().platform.is_none());
+    assert_eq!(agent_identity(1, &key, vec![7; 64]).asking(NOW).unwrap().platform, Some([7; 64].as_slice()));
+}
+
+#[test]
+fn b7_a_session_is_logged_as_the_identity_that_it_rests_on() {
+    let key = P256Key::generate().unwrap();
+    let mut session = Session::open(agent_identity(1, &key, vec![7; 64]), [9; 32]).ok().unwrap();
+    session.renew(&agent_identity(2, &key, vec![7; 64]));
+    let logged = |session: &Session| match session.actor() {
+        Actor::Agent { identity, evidence, .. } => (identity, evidence),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(logged(&session), (2, [2; 32]));
+    // Another key's, and an older one, change nothing.
+    session.renew(&agent_identity(3, &P256Key::generate().unwrap(), vec![7; 64]));
+    session.renew(&agent_identity(1, &key, vec![7; 64]));
+    assert_eq!(logged(&session), (2, [2; 32]));
+}

@@ -111,6 +111,40 @@ fn fresh_evidence_means_an_introduction_since_the_last_renewal() {
 }
 
 #[test]
+fn f3_introductions_kept_in_stock_are_not_fresh_evidence() {
+    let mut role = web();
+    role.allow[0].lease =
+        LeaseTerms::Lease { ttl_secs: 600, max_secs: 3000, renewal: Renewal::FreshEvidence };
+    let mut world = World::new(vec![role]);
+    let key = P256Key::generate().unwrap();
+    let mut holder = world.agent_of("web", &key, MEASUREMENT);
+    let stock: Vec<_> = (0..3).map(|_| world.introduce("web", &key, MEASUREMENT).unwrap()).collect();
+    let lease = holder.read(&mut world.vault, SECRET).unwrap();
+    world.later(100);
+    for identity in stock {
+        let session = world.vault.open(&identity).unwrap();
+        let mut later = Client { identity, session };
+        assert_eq!(code(later.renew(&mut world.vault, lease.number)), RefusalCode::EvidenceExpired);
+    }
+    world.introduce("web", &key, MEASUREMENT).unwrap();
+    holder.renew(&mut world.vault, lease.number).unwrap();
+}
+
+#[test]
+fn a_lease_does_not_go_back_to_older_evidence() {
+    let mut world = World::new(vec![web()]);
+    let key = P256Key::generate().unwrap();
+    let old = world.introduce("web", &key, MEASUREMENT).unwrap();
+    let mut holder = world.agent_of("web", &key, MEASUREMENT);
+    let lease = holder.read(&mut world.vault, SECRET).unwrap();
+    let newest = number(&mut world, &holder, lease.number);
+    // A session that was opened with the older certificate, after the newer one was issued.
+    let session = world.vault.open(&old).unwrap();
+    Client { identity: old, session }.renew(&mut world.vault, lease.number).unwrap();
+    assert_eq!(number(&mut world, &holder, lease.number), newest);
+}
+
+#[test]
 fn f6_no_lease_outlives_the_evidence_it_rests_on() {
     let mut world = World::new(vec![reader("web", vec![leased("kv/web/*", READ, 80_000, 90_000)])]);
     let key = P256Key::generate().unwrap();

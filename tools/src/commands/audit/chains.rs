@@ -120,7 +120,7 @@ pub(crate) fn verify<'a>(
         let made = requests.get(&session);
         let chain = links.entry(*head.start).or_insert_with(|| Links::new(*head.start));
         // 2. to 4.
-        if !chain.reach(head.upto, made, &placed.entry.actor)? {
+        if !chain.reach(head.upto, made, (&placed.entry.actor, &keys))? {
             if closed(placed.stream) {
                 return Err(ChainError::Missing { session, upto: head.upto, missing: chain.last + 1 });
             }
@@ -179,10 +179,10 @@ impl<'a> Links<'a> {
         &mut self,
         upto: u64,
         made: Option<&BTreeMap<u64, &'a Placed>>,
-        signer: &'a Actor,
+        (signer, keys): (&'a Actor, &BTreeMap<Holder, Vec<&[u8]>>),
     ) -> Result<bool, ChainError> {
         let session = self.session;
-        if *self.actor.get_or_insert(signer) != signer {
+        if !same(self.actor.get_or_insert(signer), signer, keys) {
             return Err(ChainError::Actor { session, number: self.last });
         }
         while self.last < upto {
@@ -190,7 +190,7 @@ impl<'a> Links<'a> {
             let Some(placed) = made.and_then(|made| made.get(&number)) else { return Ok(false) };
             let Some(place) = placed.entry.request else { return Ok(false) };
             // 3.
-            if placed.entry.actor != *signer {
+            if !same(&placed.entry.actor, signer, keys) {
                 return Err(ChainError::Actor { session, number });
             }
             self.link = chain_link_of_digest(&self.link, number, place.receipt, &place.digest);
@@ -204,6 +204,17 @@ impl<'a> Links<'a> {
         let first = self.taken + 1;
         self.taken = self.last;
         first..=self.last
+    }
+}
+
+/// Whether both are one: a session goes on when its agent is introduced again with the same key, for the same role.
+fn same(one: &Actor, other: &Actor, keys: &BTreeMap<Holder, Vec<&[u8]>>) -> bool {
+    let key = |actor: &Actor| Holder::of(actor).and_then(|holder| keys.get(&holder));
+    match (one, other) {
+        (Actor::Agent { role: one_role, .. }, Actor::Agent { role: other_role, .. }) => {
+            one == other || (one_role == other_role && key(one).is_some() && key(one) == key(other))
+        }
+        _ => one == other,
     }
 }
 

@@ -9,7 +9,12 @@ use super::*;
 const START: [u8; 32] = [7; 32];
 
 fn agent(identity: u64) -> Actor {
-    Actor::Agent { role: "billing".parse().unwrap(), identity, evidence: [1; 32], platform: PlatformKind::Snp }
+    Actor::Agent {
+        role: "billing".parse().unwrap(),
+        identity,
+        evidence: [1; 32],
+        platform: PlatformKind::Snp,
+    }
 }
 
 /// A log of one session: an introduction, three requests of which the second is in the journal, and heads over
@@ -20,8 +25,16 @@ struct Log {
 }
 
 fn placed(stream: StreamId, actor: Actor, request: Option<RequestRef>, action: Action) -> Placed {
-    let entry =
-        AuditEntry { blind: [0; 16], at_secs: 1, actor, request, action, decision: Decision::Allowed, rule: PolicyRule::None, lease: None };
+    let entry = AuditEntry {
+        blind: [0; 16],
+        at_secs: 1,
+        actor,
+        request,
+        action,
+        decision: Decision::Allowed,
+        rule: PolicyRule::None,
+        lease: None,
+    };
     Placed { stream, leaf: 0, entry }
 }
 
@@ -156,4 +169,22 @@ fn b7_step_6_a_signature_of_another_key_is_refused() {
         }
     });
     assert!(matches!(error, ChainError::Signature { upto: 1, .. }), "{error:?}");
+}
+
+#[test]
+fn b7_a_session_may_go_on_with_a_newer_identity_of_the_same_key_and_role() {
+    let log = Log::of(&agent(1));
+    let again = |key: Vec<u8>, actor: Actor| {
+        let introduce = Action::Introduce { key, evidence: [1; 32], rule: None };
+        let mut entries = log.entries.clone();
+        // From its second request on.
+        for placed in entries.iter_mut().skip(3) {
+            placed.entry.actor = actor.clone();
+        }
+        entries.push(placed(StreamId::Journal, actor, None, introduce));
+        verify(entries.iter(), |_| true)
+    };
+    assert_eq!(again(log.key.spki().to_vec(), agent(2)).unwrap().heads, 2);
+    let other = P256Key::generate().unwrap().spki().to_vec();
+    assert!(matches!(again(other, agent(2)), Err(ChainError::Actor { .. })));
 }
