@@ -192,7 +192,7 @@ fn read_and_decrypt(host_dir: &Path) -> anyhow::Result<f64> {
 }
 
 /// Resident memory of a process in bytes.
-fn resident(id: Option<u32>) -> anyhow::Result<f64> {
+pub fn resident(id: Option<u32>) -> anyhow::Result<f64> {
     let id = id.context("the process is gone")?;
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;

@@ -25,10 +25,12 @@ pub(crate) use who::Who;
 #[derive(Debug, Subcommand)]
 pub(crate) enum KvCommand {
     /// Set limits and custom metadata of a secret, or limits of everything below a prefix
-    #[command(after_help = "Examples:\n  vouchsafe kv configure kv/billing/db --max-versions 5 --custom owner=billing\n  \
+    #[command(
+        after_help = "Examples:\n  vouchsafe kv configure kv/billing/db --max-versions 5 --custom owner=billing\n  \
         vouchsafe kv configure 'kv/billing/*' --cas required --delete-after 90d\n  \
         vouchsafe kv configure kv/billing/db --cas default --remove-custom owner --no-generator\n\n\
-        A secret's own setting counts before one of a prefix, and that of a longer prefix before a shorter one's.")]
+        A secret's own setting counts before one of a prefix, and that of a longer prefix before a shorter one's."
+    )]
     Configure(settings::ConfigureArgs),
     /// Mark versions as deleted; they can be undeleted
     #[command(
@@ -59,8 +61,10 @@ pub(crate) enum KvCommand {
     )]
     Get(read::GetArgs),
     /// List names directly below a prefix; '/' ends those that have more below
-    #[command(after_help = "Examples:\n  vouchsafe kv list kv/billing\n  vouchsafe kv list kv --recursive\n  \
-        vouchsafe kv list kv/billing --limit 100 --after db")]
+    #[command(
+        after_help = "Examples:\n  vouchsafe kv list kv/billing\n  vouchsafe kv list kv --recursive\n  \
+        vouchsafe kv list kv/billing --limit 100 --after db"
+    )]
     List(read::ListArgs),
     /// Show the versions of a secret, its settings and the limits in force
     #[command(after_help = "Examples:\n  vouchsafe kv metadata kv/billing/db")]
