@@ -387,21 +387,8 @@ impl Special {
             Request::AuditFrames { stream, from } => Self::Fetch { stream: *stream, from: *from },
             Request::AuditStreams => Self::Streams,
             Request::Seal => Self::Seal,
-            Request::AttestationResult { .. }
-            | Request::AuditKey
-            | Request::Checkpoint { .. }
-            | Request::CollateralImport(_)
-            | Request::CollateralList { .. }
-            | Request::Derive(_)
-            | Request::EvidenceList { .. }
-            | Request::ForgetTpm { .. }
-            | Request::Kv(_)
-            | Request::Lease(_)
-            | Request::RoleApply(_)
-            | Request::RoleList
-            | Request::RoleShow(_)
-            | Request::Status
-            | Request::Transit(_) => Self::None,
+            // Answered by the core alone.
+            _ => Self::None,
         }
     }
 }
@@ -475,13 +462,6 @@ fn named(request: &Request) -> Action {
         Request::RoleApply(roles) => applied(roles),
         Request::Seal => Action::Seal,
         Request::Transit(request) => transit::named(request),
-        Request::AuditFrames { .. }
-        | Request::AuditStreams
-        | Request::Checkpoint { .. }
-        | Request::CollateralList { .. }
-        | Request::EvidenceList { .. }
-        | Request::RoleList
-        | Request::RoleShow(_)
-        | Request::Status => Action::Look,
+        _ => Action::Look,
     }
 }
