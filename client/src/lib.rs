@@ -73,14 +73,16 @@ pub use self::frames::FrameError;
 pub use self::grant::GrantError;
 pub use self::identity::{Identity, IdentityError};
 pub use self::init::{InitError, InitParts, Initialised, VaultPlatform, init};
-pub use self::introduce::{Expect, IntroduceError, Introduced, introduce, introduce_operator, renew_identity};
+pub use self::introduce::{
+    Expect, IntroduceError, Introduced, introduce, introduce_operator, renew_identity,
+};
 pub use self::machine::{Machine, MachineError};
 pub use self::offer::OfferError;
 pub use self::pin::{Pin, PinError, Remembered};
 pub use self::session::{
-    Audit, CheckpointState, Collateral, CollateralPage, ConnectError, Derive, DerivedKey, Kv, KvPage, KvPatch,
-    KvSecret, KvWatch, KvWrite, LeasePage, Leases, Mode, Plain, Proven, Receipted, RequestError, Roles,
-    SealedText, SealedTextError, Seen, Session, SessionEnd, Transit,
+    Audit, CheckpointState, Collateral, CollateralPage, ConnectError, Derive, DerivedKey, Kv, KvPage,
+    KvPatch, KvSecret, KvWatch, KvWrite, LeasePage, Leases, Mode, Plain, Proven, Receipted, RequestError,
+    Roles, SealedText, SealedTextError, Seen, Session, SessionEnd, Transit,
 };
 pub use self::transport::TransportError;
 pub use self::vault::VaultError;

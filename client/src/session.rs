@@ -32,9 +32,9 @@ mod mode;
 mod names;
 mod operator;
 mod request;
-mod transit;
 #[cfg(test)]
 mod tests;
+mod transit;
 mod watch;
 
 pub use checkpoint::CheckpointState;

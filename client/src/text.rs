@@ -4,7 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use vouchsafe_protocol::id::{AnchorClass, AnchorName, VaultId};
 use vouchsafe_protocol::policy::{
     AbiVersion, AkRule, BitRule, BootPhase, Capability, ChipId, HostDataRule, IdRule, LaunchDigest,
-    MigrationAgentRule, Permission, PlatformKind, Product, RefusalDetail, Renewal, ReportIdRule, TpmKind, TpmKindRule, UserDataRule,
+    MigrationAgentRule, Permission, PlatformKind, Product, RefusalDetail, Renewal, ReportIdRule, TpmKind,
+    TpmKindRule, UserDataRule,
 };
 
 /// A value with exactly one text form.

@@ -14,7 +14,10 @@ pub mod reference;
 pub mod snp;
 pub mod tpm;
 
-pub use allow::{AgeCondition, Allow, Conditions, Deny, Hours, HoursCondition, LeaseTerms, PlatformCondition, PlatformKind, Renewal};
+pub use allow::{
+    AgeCondition, Allow, Conditions, Deny, Hours, HoursCondition, LeaseTerms, PlatformCondition,
+    PlatformKind, Renewal,
+};
 pub use events::{AllowedEvents, BootPhase, EventRules, ImaRule, UkiSection};
 pub use reference::{Expiry, ReferenceValue, Validity};
 pub use snp::{

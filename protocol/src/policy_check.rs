@@ -91,7 +91,9 @@ pub enum RoleError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AllowError {
     /// Allow 1.
-    #[error("path is not a canonical path with '+', '{{role}}', '{{platform}}' or '{{measurement}}' for whole segments, and '/*' at its end")]
+    #[error(
+        "path is not a canonical path with '+', '{{role}}', '{{platform}}' or '{{measurement}}' for whole segments, and '/*' at its end"
+    )]
     Path(#[source] PathError),
     /// Allow 2.
     #[error("no capability is named: the list is empty")]

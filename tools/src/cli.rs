@@ -25,8 +25,8 @@ use crate::commands::seen::VaultEvidenceCommand;
 use crate::commands::status::StatusArgs;
 use crate::commands::transit::TransitCommand;
 use crate::commands::{
-    attestation_result, audit, collateral, completion, derive, dev, init, introduce, kv, lease, operator, pin,
-    policy, role, seal, seen, status, transit,
+    attestation_result, audit, collateral, completion, derive, dev, init, introduce, kv, lease, operator,
+    pin, policy, role, seal, seen, status, transit,
 };
 use crate::context::Context;
 use crate::evidence::EvidenceCommand;

@@ -306,7 +306,9 @@ fn item_advice(refusal: ItemRefusal) -> &'static str {
             "give the key, --context and --aad that it was encrypted with; 'vouchsafe transit show' says which versions \
              still decrypt"
         }
-        ItemRefusal::Context => "'vouchsafe transit show' says whether the key is derived; if so, give --context",
+        ItemRefusal::Context => {
+            "'vouchsafe transit show' says whether the key is derived; if so, give --context"
+        }
         ItemRefusal::TooLarge => "hash what is long, and give the hash",
     }
 }
@@ -323,7 +325,9 @@ fn advice(code: RefusalCode) -> &'static str {
         RefusalCode::Expired => "a version whose time is over is gone for good; write a new one",
         RefusalCode::NoFields => "write it as fields first: 'vouchsafe kv put PATH NAME=VALUE'",
         RefusalCode::NoGenerator => "set one with 'vouchsafe kv generate'",
-        RefusalCode::Settings => "see the limits in 'vouchsafe kv configure --help' and 'vouchsafe kv generate --help'",
+        RefusalCode::Settings => {
+            "see the limits in 'vouchsafe kv configure --help' and 'vouchsafe kv generate --help'"
+        }
         RefusalCode::Challenge | RefusalCode::ChallengeExpired | RefusalCode::ChallengeUsed => {
             "run 'vouchsafe introduce' again: each challenge is for one use within a minute"
         }
@@ -340,7 +344,9 @@ fn advice(code: RefusalCode) -> &'static str {
              the rule that failed, and the audit log always does"
         }
         RefusalCode::EvidenceExpired | RefusalCode::Identity => INTRODUCE_AGAIN,
-        RefusalCode::Exists => "choose another path, or make a new version of this key: 'vouchsafe transit rotate' or 'import'",
+        RefusalCode::Exists => {
+            "choose another path, or make a new version of this key: 'vouchsafe transit rotate' or 'import'"
+        }
         RefusalCode::KeyMaterial => "'vouchsafe transit import --help' says which form each kind has",
         RefusalCode::KeyUse => {
             "'vouchsafe transit show' says what the key is: its kind and options are for good, its settings change with \
@@ -350,12 +356,16 @@ fn advice(code: RefusalCode) -> &'static str {
             "make the key elsewhere ('openssl genpkey -algorithm RSA') and bring it with 'vouchsafe transit import'"
         }
         RefusalCode::LeaseEnd => "ask for what it is for once more; the new lease starts anew",
-        RefusalCode::Quota => "'vouchsafe lease list' shows what is held; a role's 'leases' and 'leases_per_identity' limit it",
+        RefusalCode::Quota => {
+            "'vouchsafe lease list' shows what is held; a role's 'leases' and 'leases_per_identity' limit it"
+        }
         RefusalCode::Init => "check the operators' keys and the anchors",
         RefusalCode::NotInitialised => "make one with 'vouchsafe init'",
         RefusalCode::Possession => "use the key that was pinned for this operator when the vault was made",
         RefusalCode::Sealed => "restart vouchsafe-enclave on the machine that holds the vault",
-        RefusalCode::Scarce => "free space on the disk of vouchsafe-host; it serves again by itself within a minute",
+        RefusalCode::Scarce => {
+            "free space on the disk of vouchsafe-host; it serves again by itself within a minute"
+        }
         RefusalCode::Storage => "look at the log of vouchsafe-host: is its disk full?",
         RefusalCode::WrongVault => PIN_ADVICE,
         RefusalCode::NotFound => "list what is there with 'vouchsafe kv list' or 'vouchsafe role list'",

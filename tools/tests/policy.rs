@@ -478,8 +478,7 @@ fn granted(world: &World, rules: &str) -> String {
     world.role("granted.toml", &[&own()], rules)
 }
 
-const READS: &str =
-    "[[role.web.allow]]\npath = 'kv/web/*'\ncan = ['read']\n[[role.web.deny]]\npath = 'kv/+/root'\ncannot = ['read']";
+const READS: &str = "[[role.web.allow]]\npath = 'kv/web/*'\ncan = ['read']\n[[role.web.deny]]\npath = 'kv/+/root'\ncannot = ['read']";
 
 #[test]
 fn lint_ends_with_3_when_something_is_found() {
@@ -506,7 +505,10 @@ fn explain_of_a_path_says_which_rule_decides() {
     };
     let output = explain("kv/web/db", &["--at", "2026-11-23T12:00:00Z"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert!(text(&output).starts_with("read kv/web/db: allowed by allow rule 1 for 'web' at 2026-11-23T12:00:00Z"));
+    assert!(
+        text(&output)
+            .starts_with("read kv/web/db: allowed by allow rule 1 for 'web' at 2026-11-23T12:00:00Z")
+    );
     let output = explain("kv/web/root", &["--output", "json"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert_eq!(parsed(&output)["by"], "deny rule 1");
@@ -522,7 +524,14 @@ fn test_compares_expectations_of_paths_with_and_without_evidence() {
     let file = granted(&world, READS);
     let fixed = ["policy", "test", &file, "--role", "web"];
     let on_paths = |more: &[&str]| world.run(&[&fixed[..], more].concat());
-    let output = on_paths(&["--allows", "read=kv/web/db", "--denies", "read=kv/web/root", "--denies", "write=kv/web/db"]);
+    let output = on_paths(&[
+        "--allows",
+        "read=kv/web/db",
+        "--denies",
+        "read=kv/web/root",
+        "--denies",
+        "write=kv/web/db",
+    ]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let output = on_paths(&["--allows", "read=kv/web/root", "--output", "json"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
@@ -531,7 +540,10 @@ fn test_compares_expectations_of_paths_with_and_without_evidence() {
     let output = world.on_bundle("test", &file, &["--allows", "read=kv/web/root"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let said = text(&output);
-    assert!(said.contains("accepted as 'web'") && said.contains("NOT AS EXPECTED: read kv/web/root"), "{said}");
+    assert!(
+        said.contains("accepted as 'web'") && said.contains("NOT AS EXPECTED: read kv/web/root"),
+        "{said}"
+    );
     let output = world.on_bundle("test", &file, &["--denies", "read=kv/web/root"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }

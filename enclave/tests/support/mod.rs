@@ -87,18 +87,21 @@ pub fn role(name: &str, allow: &[(&str, &[Capability])]) -> Role {
             ChipRule::AnyChip,
             RevocationRule::Unchecked,
         ))],
-        allow: allow
-            .iter()
-            .map(|(path, can)| Allow::always(*path, can))
-            .collect(),
+        allow: allow.iter().map(|(path, can)| Allow::always(*path, can)).collect(),
         deny: vec![],
         leases_per_identity: 10,
         leases: 100,
     }
 }
 
-pub const ALL: &[Capability] =
-    &[Capability::Delete, Capability::Destroy, Capability::List, Capability::Manage, Capability::Read, Capability::Write];
+pub const ALL: &[Capability] = &[
+    Capability::Delete,
+    Capability::Destroy,
+    Capability::List,
+    Capability::Manage,
+    Capability::Read,
+    Capability::Write,
+];
 
 /// What the host and the platform keep: all that survives a crash.
 pub struct Machine {

@@ -167,9 +167,14 @@ mod tests {
             assert_eq!(office.contain(at(days, minute)), within, "{days} {minute}");
         }
         let night = day(22 * 60, 60, 0b001_0000);
-        for (days, minute, within) in
-            [(4, 1319, false), (4, 1320, true), (5, 59, true), (5, 60, false), (4, 30, false), (5, 1400, false)]
-        {
+        for (days, minute, within) in [
+            (4, 1319, false),
+            (4, 1320, true),
+            (5, 59, true),
+            (5, 60, false),
+            (4, 30, false),
+            (5, 1400, false),
+        ] {
             assert_eq!(night.contain(at(days, minute)), within, "{days} {minute}");
         }
     }

@@ -77,7 +77,10 @@ pub async fn measure(extent: &Extent) -> anyhow::Result<Vec<Row>> {
             Measured::bare(secs),
         )
         .beside("reading the store and AES-256-GCM over the same bytes", Measured::bare(bare), None)
-        .goal("at most 1 s with 100,000, 8 s with 1,000,000", secs <= if count > 100_000 { 8.0 } else { 1.0 }),
+        .goal(
+            "at most 1 s with 100,000, 8 s with 1,000,000",
+            secs <= if count > 100_000 { 8.0 } else { 1.0 },
+        ),
         Row::new(
             format!("memory per secret of {SECRET_LEN} bytes, after a start"),
             Unit::Bytes,

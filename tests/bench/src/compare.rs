@@ -13,8 +13,8 @@ use crate::Extent;
 use crate::load::{Round, ask_until, ratio, summary, together};
 use crate::openbao::{Connection, OpenBao, VERSION};
 use crate::report::{Row, Unit};
-use crate::sessions::{Bench, SECRET_LEN, path_of};
 use crate::say;
+use crate::sessions::{Bench, SECRET_LEN, path_of};
 
 /// Connections, or sessions.
 const CONNECTIONS: usize = 64;
@@ -26,10 +26,8 @@ enum Work {
 }
 
 /// What is compared, how much faster it must be, and in words.
-const WORKS: [(Work, &str, f64, &str); 2] = [
-    (Work::Read, "kv reads", 10.0, "10 times OpenBao"),
-    (Work::Write, "kv writes", 5.0, "5 times OpenBao"),
-];
+const WORKS: [(Work, &str, f64, &str); 2] =
+    [(Work::Read, "kv reads", 10.0, "10 times OpenBao"), (Work::Write, "kv writes", 5.0, "5 times OpenBao")];
 
 impl Work {
     async fn ours(self, session: &Session, index: usize) -> anyhow::Result<()> {
@@ -99,17 +97,17 @@ pub async fn measure(program: &Path, extent: &Extent) -> anyhow::Result<Vec<Row>
 
 async fn ours(work: Work, sessions: &[Session], extent: &Extent) -> anyhow::Result<Round> {
     let until = Instant::now() + extent.round;
-    together(sessions.iter().cloned().enumerate().map(|(index, session)| async move {
-        ask_until(until, || work.ours(&session, index)).await
-    }))
+    together(
+        sessions
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(index, session)| async move { ask_until(until, || work.ours(&session, index)).await }),
+    )
     .await
 }
 
-async fn theirs(
-    work: Work,
-    connections: &mut Vec<Connection>,
-    extent: &Extent,
-) -> anyhow::Result<Round> {
+async fn theirs(work: Work, connections: &mut Vec<Connection>, extent: &Extent) -> anyhow::Result<Round> {
     let until = Instant::now() + extent.round;
     let (sender, mut back) = tokio::sync::mpsc::unbounded_channel();
     let round = together(connections.drain(..).enumerate().map(|(index, mut connection)| {

@@ -10,7 +10,9 @@ use vouchsafe_crypto::random;
 use vouchsafe_crypto::secret::{Key32, SecretBytes};
 use vouchsafe_crypto::signature::{LogKey, P256Key, P256PublicKey};
 use vouchsafe_crypto::transcript::{chain_head_preimage, chain_link, offer_digest, prove_preimage};
-use vouchsafe_enclave::{BootRecord, Core, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName, SessionId};
+use vouchsafe_enclave::{
+    BootRecord, Core, Durable, Genesis, Handled, KernelPorts, Pending, PlatformName, SessionId,
+};
 use vouchsafe_protocol::codec;
 use vouchsafe_protocol::evidence::{Evidence, EvidenceKind};
 use vouchsafe_protocol::introduction::{
@@ -162,7 +164,8 @@ impl<'a> Vault<'a> {
         let pending = self.prove(&prove);
         self.store()?;
         let grant = self.granted(pending)?;
-        let key = P256Key::from_pkcs8(SecretBytes::new(self.operator.expose_pkcs8().expose_secret().to_vec()))?;
+        let key =
+            P256Key::from_pkcs8(SecretBytes::new(self.operator.expose_pkcs8().expose_secret().to_vec()))?;
         self.session(key, &grant)
     }
 

@@ -79,11 +79,13 @@ impl OpenBao {
             }
             ensure!(self.child.try_wait()?.is_none(), "OpenBao ended at its start; see server.log");
         };
-        let begun =
-            first.put("/v1/sys/init", &json!({ "secret_shares": 1, "secret_threshold": 1 })).await?;
+        let begun = first.put("/v1/sys/init", &json!({ "secret_shares": 1, "secret_threshold": 1 })).await?;
         let text = |name: &str| {
             let value = begun.get(name).map(|value| value.get(0).unwrap_or(value));
-            value.and_then(Value::as_str).map(str::to_owned).with_context(|| format!("no {name} in the answer"))
+            value
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .with_context(|| format!("no {name} in the answer"))
         };
         first.put("/v1/sys/unseal", &json!({ "key": text("keys_base64")? })).await?;
         first.token = text("root_token")?;

@@ -1,13 +1,12 @@
 //! Text files of operators and agents.
 
-use vouchsafe_client::{SealedText, policy};
 use vouchsafe_client::policy::corim::{self, Publisher};
+use vouchsafe_client::{SealedText, policy};
 use vouchsafe_protocol::policy_check::check_role;
 
 use crate::Target;
 
-pub(crate) const TARGETS: &[Target] =
-    &[("corim", import), ("policy", compile), ("sealed-text", sealed_text)];
+pub(crate) const TARGETS: &[Target] = &[("corim", import), ("policy", compile), ("sealed-text", sealed_text)];
 
 /// A ciphertext or signature as text has one form, and a ciphertext's version is the one inside.
 fn sealed_text(data: &[u8]) {

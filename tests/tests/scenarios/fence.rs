@@ -22,12 +22,12 @@ impl Tamper for Shared {
     fn ask(&self, request: &StorageRequest) -> Option<Vec<u8>> {
         let Self(store) = self;
         let done = |result: Result<(), StorageFailure>| {
-            result.map_or_else(StorageReply::Failed, |_| StorageReply::Done)
+            result.map_or_else(StorageReply::Failed, |()| StorageReply::Done)
         };
         let reply = match request {
             // The host behind the tap opens its gate by this.
             StorageRequest::Announce(_) => return None,
-            StorageRequest::Append(appends) => done(store.append(appends.clone())),
+            StorageRequest::Append(appends) => done(store.append(appends.clone()).map(drop)),
             StorageRequest::Heads => store.heads().map_or_else(StorageReply::Failed, StorageReply::Heads),
             StorageRequest::ReadBoot => {
                 store.read_boot().map_or_else(StorageReply::Failed, StorageReply::Boot)

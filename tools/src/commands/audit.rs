@@ -33,13 +33,11 @@ pub(crate) enum AuditCommand {
         directory: PathBuf,
     },
     /// Print the entries that match, as text, CSV or JSON Lines
-    #[command(
-        after_help = "Examples:\n  vouchsafe audit query --live --role billing --refused\n  \
+    #[command(after_help = "Examples:\n  vouchsafe audit query --live --role billing --refused\n  \
         vouchsafe audit query ./log-2026-10 --path 'kv/billing/*' --since 2026-10-01T00:00:00Z\n  \
         vouchsafe audit query ./log-2026-10 --format jsonl > entries.jsonl    # for a SIEM\n\n\
         The log is verified before anything of it is printed; see 'audit verify'. Rows have the same fields in CSV and \
-        JSON Lines: docs/guides/audit.md lists them."
-    )]
+        JSON Lines: docs/guides/audit.md lists them.")]
     Query {
         /// A directory of 'audit export'
         #[arg(required_unless_present = "live", conflicts_with = "live")]
@@ -148,7 +146,10 @@ pub(crate) async fn run(command: AuditCommand, context: &Context) -> Result<Outp
         AuditCommand::Verify { directory, live: _, checkpoints, receipts } => {
             let (archive, end) = read(directory.as_deref(), context).await?;
             let beside = Beside {
-                checkpoints: checkpoints.iter().map(|path| archive::checkpoint(path)).collect::<Result<_>>()?,
+                checkpoints: checkpoints
+                    .iter()
+                    .map(|path| archive::checkpoint(path))
+                    .collect::<Result<_>>()?,
                 receipts: receipts.iter().map(|path| archive::receipt(path)).collect::<Result<_>>()?,
             };
             let report = verified(&archive, &beside)?;

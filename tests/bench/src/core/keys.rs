@@ -162,7 +162,7 @@ impl Vault<'_> {
         // A refusal is the shortest reply there is.
         anyhow::ensure!(reply.len() > 40 + 3, "refused");
         (asking.head, asking.number) = (link, number);
-        if number % UNSIGNED_REQUESTS == 0 {
+        if number.is_multiple_of(UNSIGNED_REQUESTS) {
             let signature = asking.key.sign(&chain_head_preimage(number, &link))?;
             let frame = AgentFrame::Signature { upto: number, signature: &signature }.to_bytes();
             let handled = self.core.frame(asking.session, &frame, NOW, &mut KernelPorts);

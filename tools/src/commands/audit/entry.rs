@@ -1,8 +1,8 @@
 //! One entry of the log, for people and for programs.
 
 use serde_json::{Value, json};
-use vouchsafe_protocol::link::StreamId;
 use vouchsafe_protocol::lease::Selector;
+use vouchsafe_protocol::link::StreamId;
 use vouchsafe_protocol::log::{Action, Actor, AuditEntry, Decision, PolicyRule};
 
 use super::archive::stream_name;
@@ -21,7 +21,8 @@ pub(crate) struct Placed {
 impl Placed {
     /// One line.
     pub(crate) fn line(&self) -> String {
-        let AuditEntry { blind: _, at_secs, actor, request: _, action, decision, rule: _, lease: _ } = &self.entry;
+        let AuditEntry { blind: _, at_secs, actor, request: _, action, decision, rule: _, lease: _ } =
+            &self.entry;
         let decision = match decision {
             Decision::Allowed => "allowed".to_owned(),
             Decision::Refused(code) => format!("refused ({})", code_of(*code)),
@@ -120,7 +121,9 @@ fn versions_of(action: &Action) -> Vec<u64> {
 
 fn actor(actor: &Actor) -> String {
     match actor {
-        Actor::Agent { role, identity, evidence: _, platform: _ } => format!("agent {role} (identity {identity})"),
+        Actor::Agent { role, identity, evidence: _, platform: _ } => {
+            format!("agent {role} (identity {identity})")
+        }
         Actor::Operator(name) => format!("operator {name}"),
         Actor::Unknown(role) => format!("unknown (asks for {role})"),
         Actor::Vault => "vault".to_owned(),

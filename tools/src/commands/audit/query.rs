@@ -101,8 +101,25 @@ pub(crate) fn path_of(action: &Action) -> Option<&str> {
 
 /// The fields of a row.
 const FIELDS: [&str; 19] = [
-    "time", "stream", "leaf_index", "actor_kind", "actor", "identity", "evidence", "platform", "action",
-    "path", "versions", "decision", "code", "rule", "lease", "session", "request", "request_digest", "text",
+    "time",
+    "stream",
+    "leaf_index",
+    "actor_kind",
+    "actor",
+    "identity",
+    "evidence",
+    "platform",
+    "action",
+    "path",
+    "versions",
+    "decision",
+    "code",
+    "rule",
+    "lease",
+    "session",
+    "request",
+    "request_digest",
+    "text",
 ];
 
 /// Writes entries.
@@ -140,9 +157,7 @@ fn plain(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => {
-            items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        }
+        Some(Value::Array(items)) => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         Some(other) => other.to_string(),
     };
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }

@@ -106,9 +106,11 @@ fn kept(archive: &Archive, note: &[u8], log_key: &LogPublicKey) -> Result<Kept> 
         let checkpoint = Checkpoint::verify(note, &origin(&archive.pin.vault_id, stream), log_key).ok()?;
         Some(Kept { stream, checkpoint })
     };
-    archive.streams.keys().find_map(|stream| of(*stream)).context(
-        "a checkpoint is not one that this vault has signed over one of these logs",
-    )
+    archive
+        .streams
+        .keys()
+        .find_map(|stream| of(*stream))
+        .context("a checkpoint is not one that this vault has signed over one of these logs")
 }
 
 fn verify_stream(

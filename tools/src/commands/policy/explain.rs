@@ -37,7 +37,8 @@ pub(super) fn explained(args: &ExplainArgs, context: impl Fn() -> Result<Context
     match (&evidence.evidence, path, can) {
         (Some(dir), _, _) => on_evidence(evidence, role, dir, Detail::EachRule, context),
         (None, Some(path), Some(can)) => {
-            let target = Target::new(*can, path).map_err(|error| Problem::usage(format!("'{path}': {error}")))?;
+            let target =
+                Target::new(*can, path).map_err(|error| Problem::usage(format!("'{path}': {error}")))?;
             Ok(Asker::new(role, asker, evidence.at)?.explain(&target))
         }
         (None, _, _) => Err(Problem::usage("name --evidence, or --path and --can").into()),

@@ -22,11 +22,8 @@ fn log() -> Vec<Placed> {
         evidence: [0xe1; 32],
         platform: PlatformKind::SnpVtpm,
     };
-    let get = |path: &str| Action::Kv {
-        operation: KvOperation::Get,
-        path: path.to_owned(),
-        versions: vec![3, 4],
-    };
+    let get =
+        |path: &str| Action::Kv { operation: KvOperation::Get, path: path.to_owned(), versions: vec![3, 4] };
     let denied = Decision::Refused(RefusalCode::Denied);
     vec![
         placed(0, agent("web", 1), get("kv/web/db"), Decision::Allowed),
