@@ -405,7 +405,7 @@ impl Run {
                 let answer = self.world().introduce(ROLES[role], &key, MEASUREMENTS[measurement]);
                 let accepts = self.reference.policy(*agent).accepts[measurement];
                 assert_eq!(answer.is_ok(), accepts, "{:?}", answer.err());
-                if let Some(identity) = answer.ok() {
+                if let Ok(identity) = answer {
                     self.agents[*agent] = identity;
                     self.reference.introduced(*agent);
                 }

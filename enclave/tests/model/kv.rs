@@ -101,7 +101,8 @@ fn bytes(rng: &mut StdRng) -> Vec<u8> {
 }
 
 fn fields(rng: &mut StdRng) -> BTreeMap<String, Vec<u8>> {
-    FIELDS.iter().filter_map(|name| rng.random_bool(0.5).then(|| ((*name).to_owned(), bytes(rng)))).collect()
+    let chosen: Vec<_> = FIELDS.iter().filter(|_| rng.random_bool(0.5)).collect();
+    chosen.into_iter().map(|name| ((*name).to_owned(), bytes(rng))).collect()
 }
 
 fn maybe<T>(rng: &mut StdRng, share: f64, value: impl FnOnce(&mut StdRng) -> T) -> Option<T> {

@@ -78,8 +78,8 @@ fn key_pairs_fit_and_sign() {
 }
 
 fn hex(text: &str) -> Vec<u8> {
-    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(digit).collect()
+    let value = |digit: &u8| char::from(*digit).to_digit(16).unwrap() as u8;
+    text.as_bytes().chunks(2).map(|pair| value(&pair[0]) << 4 | value(&pair[1])).collect()
 }
 
 #[test]
