@@ -129,7 +129,15 @@ fn the_search_for_what_reaches_outside_finds_it() {
 #[test]
 fn the_enclave_s_own_code_is_small() {
     let own = ["enclave", "enclave/runtime"].map(|folder| (folder, lines_of(folder)));
-    let below = ["attestation", "attestation/platform", "crypto", "log", "protocol"];
+    let below = [
+        "attestation",
+        "attestation/platform",
+        "attestation/results",
+        "authority",
+        "crypto",
+        "log",
+        "protocol",
+    ];
     let below = below.map(|folder| (folder, lines_of(folder)));
     let total = |lines: &[(&str, usize)]| lines.iter().map(|(_, count)| count).sum::<usize>();
     println!("own {own:?}: {}; below it {below:?}: {}", total(&own), total(&below));
