@@ -4,40 +4,56 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hyper::Method;
 use serde_json::json;
 use vouchsafe_client::Session;
 use vouchsafe_protocol::kv::{Cas, SecretValue};
+use vouchsafe_protocol::transit::Binding;
 
 use crate::Extent;
 use crate::load::{Round, ask_until, ratio, summary, together};
 use crate::openbao::{Connection, OpenBao, VERSION};
 use crate::report::{Row, Unit};
 use crate::say;
-use crate::sessions::{Bench, SECRET_LEN, path_of};
+use crate::sessions::{AES_KEY, Bench, ED25519_KEY, SECRET_LEN, path_of};
 
 /// Connections, or sessions.
 const CONNECTIONS: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
+    Encrypt,
     Read,
+    Sign,
     Write,
 }
 
 /// What is compared, how much faster it must be, and in words.
-const WORKS: [(Work, &str, f64, &str); 2] =
-    [(Work::Read, "kv reads", 10.0, "10 times OpenBao"), (Work::Write, "kv writes", 5.0, "5 times OpenBao")];
+const WORKS: [(Work, &str, f64, &str); 4] = [
+    (Work::Read, "kv reads", 10.0, "10 times OpenBao"),
+    (Work::Write, "kv writes", 5.0, "5 times OpenBao"),
+    (Work::Encrypt, "transit, AES-256-GCM", 5.0, "5 times OpenBao"),
+    (Work::Sign, "transit, Ed25519", 5.0, "5 times OpenBao"),
+];
 
 impl Work {
     async fn ours(self, session: &Session, index: usize) -> anyhow::Result<()> {
         let path = path_of(index);
+        let text = || SecretValue::new(vec![b'Z'; SECRET_LEN]);
         match self {
+            Self::Encrypt => {
+                session.transit().encrypt(AES_KEY, text(), Binding::default()).await?;
+            }
+            Self::Sign => {
+                session.transit().sign(ED25519_KEY, text()).await?;
+            }
             Self::Read => {
                 session.kv().get(&path).await?;
             }
             Self::Write => {
-                session.kv().put(&path, SecretValue::new(vec![b'Z'; SECRET_LEN]), Cas::Any).await?;
+                session.kv().put(&path, text(), Cas::Any).await?;
             }
         }
         Ok(())
@@ -45,7 +61,16 @@ impl Work {
 
     async fn theirs(self, connection: &mut Connection, index: usize) -> anyhow::Result<()> {
         let path = format!("/v1/kv/data/bench/secret-{index:07}");
+        let base64 = || BASE64_STANDARD.encode([b'Z'; SECRET_LEN]);
         match self {
+            Self::Encrypt => {
+                let body = json!({ "plaintext": base64() });
+                connection.must(Method::POST, "/v1/transit/encrypt/aes", Some(&body)).await?
+            }
+            Self::Sign => {
+                let body = json!({ "input": base64() });
+                connection.must(Method::POST, "/v1/transit/sign/ed25519", Some(&body)).await?
+            }
             Self::Read => connection.must(Method::GET, &path, None).await?,
             Self::Write => {
                 let value = "Z".repeat(SECRET_LEN);

@@ -5,6 +5,8 @@ use std::time::Instant;
 use anyhow::Context;
 use vouchsafe_client::{Session, policy};
 use vouchsafe_protocol::kv::{Cas, SecretValue};
+use vouchsafe_protocol::policy::Permission;
+use vouchsafe_protocol::transit::{Derivation, KeyKind, KeyOptions};
 use vouchsafe_tests::stack::{Agent, Below, Operator, Stack, sim_machine, sim_role};
 
 use crate::Extent;
@@ -20,10 +22,25 @@ const REQUEST_LEN: usize = 72;
 /// Requests in flight where a session does not wait for each.
 const DEPTH: usize = 8;
 
+/// Transit keys.
+pub const AES_KEY: &str = "transit/bench/aes";
+/// See [`AES_KEY`].
+pub const ED25519_KEY: &str = "transit/bench/ed25519";
+const USES_KEYS: &str = r#"
+[[role.bench.allow]]
+path = "transit/bench/*"
+can = ["encrypt", "sign"]
+"#;
+
 /// A vault with a role that may do everything, and an agent that has it.
 pub struct Bench {
     pub stack: Stack,
     pub agent: Agent,
+}
+
+fn key_options(kind: KeyKind) -> KeyOptions {
+    let forbidden = Permission::Forbidden;
+    KeyOptions { kind, derivation: Derivation::None, export: forbidden, import: forbidden }
 }
 
 impl Bench {
@@ -32,7 +49,11 @@ impl Bench {
         let stack = Stack::start(dir, Below::Sim).await?;
         let mut operator = Operator::init(&stack).await?;
         let session = operator.connect(&stack).await?;
-        session.roles().apply(policy::compile(&[("bench.toml", &sim_role("bench", "kv/bench/*"))])?).await?;
+        let role = sim_role("bench", "kv/bench/*") + USES_KEYS;
+        session.roles().apply(policy::compile(&[("bench.toml", &role)])?).await?;
+        for (key, kind) in [(AES_KEY, KeyKind::Aes256Gcm), (ED25519_KEY, KeyKind::Ed25519)] {
+            session.transit().create(key, key_options(kind)).await?;
+        }
         session.close().await?;
         let machine = sim_machine(&stack, "bench")?;
         let agent = Agent::introduce(&stack, &operator.pin, "bench", &machine).await?;
