@@ -41,8 +41,9 @@ pub(crate) async fn until<T>(end: impl Future<Output = T>, vault: &Vault) -> Res
 pub(crate) async fn all(vault: &Vault) -> Result<(), CommitError> {
     while let Some(cut) = vault.with(|core, _| core.cut())?.map_err(|_| CommitError::Sealing)? {
         let Stored { durable, space } = store(vault.storage(), cut).await?;
-        vault.stored(durable);
+        // First, so that whoever is answered finds the core knowing it.
         vault.with(|core, _| core.notice_space(space))?;
+        vault.stored(durable);
     }
     Ok(())
 }

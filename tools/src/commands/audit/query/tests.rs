@@ -85,7 +85,7 @@ fn rows_have_the_same_fields_in_both_forms() {
     let third: Value = serde_json::from_str(jsonl.lines().nth(2).unwrap()).unwrap();
     for (field, value) in [
         ("decision", "refused"),
-        ("code", "refused.denied"),
+        ("code", "denied"),
         ("rule", "deny 1"),
         ("actor", "api"),
         ("action", "kv.get"),
