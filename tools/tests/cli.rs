@@ -186,7 +186,7 @@ fn a_usage_message_is_whole_in_json() {
     let dir = TempDir::new().unwrap();
     let error = failure(dir.path(), &["kv", "put"], 2);
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("<PATH>") && message.contains("<VALUE>"), "{message}");
+    assert!(message.contains("<PATH>") && message.contains("<VALUE|NAME=VALUE>"), "{message}");
 }
 
 #[test]
