@@ -59,11 +59,14 @@ impl Identities {
         }
     }
 
-    /// Forgets those that can do nothing any more.
-    pub fn forget_ended(&mut self, now: u64) {
+    /// Forgets those that can do nothing any more, and gives their numbers.
+    pub fn forget_ended(&mut self, now: u64) -> Vec<u64> {
+        let mut ended = Vec::new();
         while let Some((_, number)) = self.ends.first().copied().filter(|(secs, _)| *secs <= now) {
             self.remove(number);
+            ended.push(number);
         }
+        ended
     }
 
     /// Feeds everything to a digest of the state, each part framed.

@@ -18,22 +18,18 @@ pub(crate) struct Seen {
 }
 
 struct Record {
-    not_after_secs: u64,
     platform: Vec<u8>,
     encoded: Vec<u8>,
 }
 
 impl Seen {
-    /// Keeps a record; first those go whose identities have ended by then, then the oldest of its own platform beyond
-    /// that one's share, and then the oldest of all if there is no room.
+    /// Keeps a record; the oldest of its own platform go beyond that one's share, and then the oldest of all if there is
+    /// no room.
     pub fn insert(&mut self, record: &SeenEvidence) {
-        self.forget_ended(record.at_unix_secs);
         let encoded = codec::encode(record).unwrap_or_default();
         self.len += encoded.len();
         let platform = record.platform.clone();
-        // Leases may rest on evidence whose certificate has ended.
-        let not_after_secs = record.not_after_unix_secs.max(record.evidence_until_unix_secs);
-        let kept = Record { not_after_secs, platform, encoded };
+        let kept = Record { platform, encoded };
         if let Some(before) = self.records.insert(record.identity, kept) {
             self.len -= before.encoded.len();
         }
@@ -69,18 +65,6 @@ impl Seen {
         if let Some(record) = self.records.remove(&identity) {
             self.len -= record.encoded.len();
         }
-    }
-
-    /// Forgets records of identities that have ended.
-    pub fn forget_ended(&mut self, now: u64) {
-        let len = &mut self.len;
-        self.records.retain(|_, record| {
-            let lives = record.not_after_secs > now;
-            if !lives {
-                *len -= record.encoded.len();
-            }
-            lives
-        });
     }
 
     /// The record of one identity.

@@ -176,8 +176,9 @@ impl State {
         if identity.number != self.identities.next() {
             return Err(Inconsistent);
         }
-        self.identities.forget_ended(identity.at_secs);
-        self.seen.forget_ended(identity.at_secs);
+        for ended in self.identities.forget_ended(identity.at_secs) {
+            self.seen.remove(ended);
+        }
         self.identities.insert(identity.clone());
         if let Some(clock) = identity.clock {
             self.clocks.remember(clock, identity.number);
@@ -198,8 +199,10 @@ impl State {
         let mut all: Roles = self.roles.values().map(|kept| compiled(&kept.role, kept.since)).collect();
         for role in roles {
             // Only what is accepted, and how old it may get, is judged again.
-            let asks = |role: &Role| (role.accept.clone(), role.evidence_max_age_secs);
-            let same = all.get(&role.name).filter(|known| asks(&known.role) == asks(role));
+            let asks = |role: &Role, other: &Role| {
+                role.accept == other.accept && role.evidence_max_age_secs == other.evidence_max_age_secs
+            };
+            let same = all.get(&role.name).filter(|known| asks(&known.role, role));
             all.extend([compiled(role, same.map_or(next, |known| known.since))]);
         }
         self.roles = Arc::new(all);
