@@ -131,6 +131,19 @@ pub(crate) enum IdentitySubject {
 }
 
 impl Identity {
+    /// Whether both are of one key, and of one role or one operator.
+    pub fn is_of_holder_of(&self, other: &Self) -> bool {
+        let same_subject = match (&self.subject, &other.subject) {
+            (IdentitySubject::Agent { role: one, .. }, IdentitySubject::Agent { role: other, .. }) => {
+                one == other
+            }
+            (IdentitySubject::Operator(one), IdentitySubject::Operator(other)) => one == other,
+            (IdentitySubject::Agent { .. }, IdentitySubject::Operator(_))
+            | (IdentitySubject::Operator(_), IdentitySubject::Agent { .. }) => false,
+        };
+        same_subject && self.key == other.key
+    }
+
     /// What an agent's rules are asked about.
     pub fn asking(&self, now_secs: u64) -> Option<Asking<'_>> {
         let IdentitySubject::Agent { role, platform, measurement, kind, .. } = &self.subject else {

@@ -14,7 +14,7 @@ use vouchsafe_protocol::path::Path;
 use vouchsafe_protocol::policy::{Capability, LeaseTerms, Renewal, Role};
 use vouchsafe_protocol::refusal::RefusalCode;
 
-use crate::change::{Identity, IdentitySubject};
+use crate::change::Identity;
 use crate::state::State;
 
 /// Entries that one step of cleaning up looks at: a few milliseconds.
@@ -241,7 +241,7 @@ impl State {
             return Err(RefusalCode::Quota);
         }
         let end_secs = now.saturating_add(u64::from(max_secs));
-        let old_at = identity.evidence_until_secs.min(self.too_old_at(identity));
+        let old_at = self.evidence_end(identity);
         let until_secs = now.saturating_add(u64::from(ttl_secs)).min(old_at);
         let lease = Lease { number: self.leases.next(), until_secs, end_secs };
         let (path, role) = (path.clone(), role.name.clone());
@@ -259,8 +259,7 @@ impl State {
     /// Whether an identity is of the key and the role that hold a lease: the one that it rests on, or one before or
     /// after it.
     fn is_own(&self, entry: &Entry, of: &Identity) -> bool {
-        let holder = self.identities.get(entry.identity);
-        holder.is_some_and(|holder| holder.key == of.key && role_of(holder) == role_of(of))
+        self.identities.get(entry.identity).is_some_and(|holder| holder.is_of_holder_of(of))
     }
 
     /// A lease that an identity's key and role hold. Somebody else's is as good as none.
@@ -306,7 +305,7 @@ impl State {
         // What was promised is not shortened; but a change of policy may let the new evidence get less old.
         let resting = self.identities.get(entry.identity).filter(|before| before.number > newest.number);
         let newest = resting.unwrap_or(newest);
-        let old_at = newest.evidence_until_secs.min(self.too_old_at(newest));
+        let old_at = self.evidence_end(newest);
         let until_secs = wished.min(entry.end_secs).max(entry.until_secs).min(old_at);
         let lease = Lease { number, until_secs, end_secs: entry.end_secs };
         Ok(RenewedLease { lease, identity: newest.number })
@@ -329,12 +328,5 @@ impl State {
         }
         let more = self.leases.by_number.range(last.saturating_add(1)..).next().is_some();
         (page, more.then_some(last))
-    }
-}
-
-fn role_of(identity: &Identity) -> Option<&RoleName> {
-    match &identity.subject {
-        IdentitySubject::Agent { role, .. } => Some(role),
-        IdentitySubject::Operator(_) => None,
     }
 }

@@ -40,21 +40,9 @@ impl Session {
 
     /// Goes on with an identity of the same key and role that was issued later.
     pub fn renew(&mut self, identity: &Identity) {
-        if self.is_renewed_by(identity) {
+        if identity.number > self.identity.number && identity.is_of_holder_of(&self.identity) {
             (self.identity, self.judged) = (identity.clone(), 0);
         }
-    }
-
-    fn is_renewed_by(&self, identity: &Identity) -> bool {
-        let same_subject = match (&self.identity.subject, &identity.subject) {
-            (IdentitySubject::Agent { role: one, .. }, IdentitySubject::Agent { role: other, .. }) => {
-                one == other
-            }
-            (IdentitySubject::Operator(one), IdentitySubject::Operator(other)) => one == other,
-            (IdentitySubject::Agent { .. }, IdentitySubject::Operator(_))
-            | (IdentitySubject::Operator(_), IdentitySubject::Agent { .. }) => false,
-        };
-        identity.number > self.identity.number && same_subject && self.identity.key == identity.key
     }
 
     /// Number of the identity that the session rests on.

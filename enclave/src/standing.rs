@@ -93,8 +93,13 @@ impl State {
         if now < self.too_old_at(identity) { Ok(()) } else { Err(EVIDENCE_AGE) }
     }
 
-    /// When an identity's evidence is too old by what its role says now.
-    pub fn too_old_at(&self, identity: &Identity) -> u64 {
+    /// When an identity's evidence is too old: by what its role said when it was issued, or says now.
+    pub fn evidence_end(&self, identity: &Identity) -> u64 {
+        identity.evidence_until_secs.min(self.too_old_at(identity))
+    }
+
+    /// When it is by what its role says now.
+    fn too_old_at(&self, identity: &Identity) -> u64 {
         let IdentitySubject::Agent { role, .. } = &identity.subject else { return u64::MAX };
         let most = self.roles.get(role).map_or(0, |role| role.role.evidence_max_age_secs);
         identity.at_secs.saturating_add(u64::from(most))
